@@ -1,0 +1,82 @@
+# make demo | setup | test | lint | bench | lock | clean. Each does what set-up is still missing: .venv, the locked packages, this
+# package, a Java where the machine has none, Sedona's jars. To choose the interpreter: make demo PYTHON=/path/to/python
+VENV := .venv
+BIN := $(VENV)/bin
+TOOLS := $(VENV)/tools
+DONE := $(VENV)/done
+UV := VIRTUAL_ENV="$(CURDIR)/$(VENV)" PYTHONPATH=$(TOOLS) $(TOOLS)/bin/uv --quiet
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+START := $(shell date +%s)
+QUERY := SELECT kind, count(*) AS polygons, round(sum(area_m2) / 1e4, 1) AS hectares FROM change_polygons GROUP BY kind
+
+.PHONY: demo setup setup-dev test lint bench lock clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+demo: setup data/demo/truth.parquet
+	@ready=$$(date +%s) && $(BIN)/terradrift run conf/demo.yaml && \
+	echo "set-up $$((ready - $(START))) s, run $$(($$(date +%s) - ready)) s; next: $(BIN)/terradrift sql results/demo \"$(QUERY)\""
+
+data/demo/truth.parquet:
+	@$(BIN)/terradrift scene data/demo
+
+setup: $(DONE)/packages $(DONE)/package $(DONE)/java $(DONE)/jars
+
+setup-dev: $(DONE)/packages-dev setup
+
+test: setup-dev
+	@$(BIN)/python -m pytest
+
+lint: $(DONE)/packages-dev $(DONE)/package
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: setup-dev
+	@$(BIN)/python tests/benchmarks/run.py
+
+$(DONE)/tools: conf/requirements-bootstrap.txt
+	@test -x $(BIN)/pip || { \
+	  suits='import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 13))'; \
+	  for python in $(PYTHON) python3.12 python3.11 python3; do \
+	    if "$$python" -c "$$suits" 2>/dev/null; then break; fi; python=; \
+	  done; \
+	  test -n "$$python" || { echo "Python: found none, expected 3.11 or 3.12 with venv and ensurepip;" \
+	    "install one (Debian: python3-venv), or name it: make PYTHON=/path/to/python" >&2; exit 2; }; \
+	  echo "$$($$python --version) in $(VENV)"; "$$python" -m venv --clear $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(TOOLS) --require-hashes -r $<
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/packages-dev: conf/requirements-dev.txt $(DONE)/tools
+	@echo "packages of $<"
+	@$(UV) pip sync --require-hashes $<
+	@touch $@ $(DONE)/packages  # the runtime lock is a part of it
+
+$(DONE)/packages: conf/requirements.txt $(DONE)/tools
+	@echo "packages of $<"
+	@rm -f $(DONE)/packages-dev
+	@$(UV) pip sync --require-hashes $<
+	@touch $@
+
+$(DONE)/package: pyproject.toml $(DONE)/packages  # sync takes out what no lock names: this package, and the Java below
+	@$(UV) pip install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DONE)/java: conf/requirements-java.txt $(DONE)/packages $(DONE)/package
+	@$(BIN)/python -m terradrift.spark.java 2>/dev/null || { \
+	  $(UV) pip install --require-hashes -r $< && $(BIN)/python -m terradrift.spark.java; }
+	@touch $@
+
+$(DONE)/jars: $(DONE)/java
+	@$(BIN)/python -m terradrift.spark.session
+	@touch $@
+
+lock: $(DONE)/tools
+	@$(COMPILE) --extra dev pyproject.toml --output-file conf/requirements-dev.txt >/dev/null
+	@$(COMPILE) --constraints conf/requirements-dev.txt pyproject.toml --output-file conf/requirements.txt >/dev/null
+	@sed -n 's/^java = \["\(.*\)"\].*/\1/p' pyproject.toml | $(COMPILE) - --output-file conf/requirements-java.txt >/dev/null
+	@{ echo uv; echo editables; sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml; } | \
+	  $(COMPILE) - --output-file conf/requirements-bootstrap.txt >/dev/null
+
+clean:
+	rm -rf build dist data/demo results/demo .mypy_cache .ruff_cache .hypothesis .numba

@@ -1,0 +1,46 @@
+"""What every test may ask for: a Spark session, the shared real data, and the same hypothesis examples every time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ROOT = Path(__file__).resolve().parents[1]
+NEED_SPARK = tuple(ROOT / "tests" / room for room in ("spark", "jobs", "sql"))
+
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba"))  # before numba is imported, here and in Spark's workers
+settings.register_profile("same_every_time", derandomize=True, deadline=None, database=None)
+settings.load_profile("same_every_time")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The rooms that run on Spark carry its marker: `pytest -m 'not spark'` leaves them out."""
+    for item in items:
+        if any(item.path.is_relative_to(room) for room in NEED_SPARK):
+            item.add_marker(pytest.mark.spark)
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """One Spark for the whole run: two tasks at a time, each tried up to four times."""
+    from terradrift.spark.session import FAST_START, spark_session
+
+    with spark_session("terradrift tests", "local[2,4]", {**FAST_START, "spark.sql.shuffle.partitions": "2"}) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the source tree."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} is not here")
+    return folder
