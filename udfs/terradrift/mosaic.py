@@ -1,0 +1,192 @@
+"""An embedding mosaic: open its metadata, read the codes of a window block by block."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from terradrift.errors import InputError, StoreError
+from terradrift.grid import Grid, Window
+from terradrift.mosaic_chunks import ChunkReader, ReadReport
+from terradrift.mosaic_metadata import georeference, quantization_of, years_of
+from terradrift.params.locations import mosaic_location
+from terradrift.store import Store, open_store
+from terradrift.zarr_chunks import ArrayLayout, parse_json, parse_layout
+
+__all__ = ["Block", "Mosaic", "ReadReport", "open_mosaic"]
+
+MAX_CHUNK_BYTES = 256 << 20
+"""Largest decompressed chunk accepted: a plan must bound memory before anything is read."""
+
+MAX_INDEX_BYTES = 16 << 20
+
+READ_THREADS = 8
+"""Objects of one chunk row fetched at the same time."""
+
+_AXES = ("time", "band", "y", "x")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One chunk of ground, all years: the unit of computing."""
+
+    window: Window
+    codes: npt.NDArray[Any]
+    """(time, band, y, x) of the window: int8 codes, or float32/float64 vectors with NaN for no data.
+
+    Valid until the next block is asked for."""
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Metadata of an embedding mosaic: a value, cheap to ship; connections are made where it is read."""
+
+    url: str
+    grid: Grid
+    years: tuple[int, ...]
+    """Calendar years along the time axis."""
+    layout: ArrayLayout
+    quantization: str
+    """`signed_square` or `none`."""
+    metadata_sha256: str
+    """Identity of the input: hash of the group's and the array's metadata and of the years."""
+    attribution: str | None = None
+
+    @property
+    def store(self) -> Store:
+        return open_store(self.url)
+
+    @property
+    def n_bands(self) -> int:
+        return self.layout.shape[1]
+
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        """Height and width of a chunk in pixels."""
+        return self.layout.chunk[2], self.layout.chunk[3]
+
+    def check_tile_size(self, tile_size: int) -> None:
+        """Refuse a tile size that would split chunks."""
+        height, width = self.chunk_shape
+        if all(tile_size % n == 0 and (tile_size // n).bit_count() == 1 for n in (height, width)):
+            return
+        fitting = [n for n in (max(height, width) << k for k in range(6)) if n <= 4096]
+        name, n = ("height", height) if tile_size % height or (tile_size // height).bit_count() != 1 else ("width", width)
+        raise InputError(
+            f"tile_size: {tile_size} is not the mosaic's chunk {name} {n} times a power of two; use {_list(fitting)}"
+        )
+
+    def select_years(self, years: Sequence[int] | None) -> tuple[int, ...]:
+        """The mosaic's years from the first to the last wanted, by value, in calendar order."""
+        known = sorted(self.years)
+        wanted = tuple(years) if years else (known[0], known[-1])
+        for year in wanted:
+            if year not in known:
+                raise InputError(f"years: found {year}; expected years of the mosaic ({known[0]} to {known[-1]}: {_list(known)})")
+        selected = tuple(year for year in known if wanted[0] <= year <= wanted[-1])
+        if len(selected) < 2:
+            raise InputError(f"years: found {list(wanted)}; expected two different years of the mosaic ({_list(known)})")
+        return selected
+
+    def read_blocks(
+        self, window: Window, years: Sequence[int], report: ReadReport, wanted: npt.NDArray[np.bool_] | None = None
+    ) -> Iterator[Block]:
+        """The chunks of a chunk-aligned window, row by row, with all `years`; the next row is fetched while one is used.
+
+        `wanted` (chunk rows, chunk columns): chunks not wanted are neither fetched nor given. Chunks without any data are not
+        given either. A missing object is no data; any other failure raises StoreError.
+        """
+        times = tuple(self.years.index(year) for year in years)
+        reader = ChunkReader(self.store, self.layout, self.quantization == "none", times, report)
+        height, width = self.chunk_shape
+        rows = range(window.y0 // height, math.ceil(window.y1 / height))
+        cols = range(window.x0 // width, math.ceil(window.x1 / width))
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            pending = reader.fetch(pool, rows[0], _columns(cols, wanted, 0))
+            for k, row in enumerate(rows):
+                chunks = reader.collect(pending)
+                if k + 1 < len(rows):
+                    pending = reader.fetch(pool, rows[k + 1], _columns(cols, wanted, k + 1))
+                for col in _columns(cols, wanted, k):
+                    codes = reader.decode(chunks, row, col)
+                    part = Window(row * height, col * width, height, width).intersection(window)
+                    if codes is not None and part is not None:
+                        yield Block(part, codes[:, :, : part.height, : part.width])
+
+
+def _columns(cols: range, wanted: npt.NDArray[np.bool_] | None, row: int) -> list[int]:
+    return [col for k, col in enumerate(cols) if wanted is None or wanted[row, k]]
+
+
+def _list(years: Sequence[int]) -> str:
+    return ", ".join(map(str, years))
+
+
+def open_mosaic(url: str, variable: str = "embeddings", quantization: str | None = None) -> Mosaic:
+    """Open the metadata of a Zarr v3 embedding mosaic; nothing else is read. Raises InputError in one line."""
+    try:
+        store = open_store(mosaic_location(str(url)))
+    except ValueError as cause:
+        raise InputError(f"mosaic: {cause}") from None
+    group_bytes = _metadata(store, "zarr.json", "a Zarr v3 group")
+    where = f"mosaic {store.url}"
+    group = parse_json(group_bytes, f"{where}/zarr.json")
+    if group.get("node_type") != "group":
+        raise InputError(f"{where}: found node_type {group.get('node_type')!r}; expected a group with the array {variable!r}")
+    array_bytes = _metadata(store, f"{variable}/zarr.json", f"the array {variable!r}")
+    layout, document = parse_layout(variable, array_bytes, f"{where}/{variable}")
+    _check_layout(layout, document, where)
+    attributes = {**_attributes(group, where), **_attributes(document, f"{where}/{variable}")}
+    grid = georeference(attributes, layout.shape[2:], store, where)
+    years = years_of(store, layout.shape[0], where)
+    method = quantization or quantization_of(attributes, layout, where)
+    if method == "signed_square" and layout.dtype != np.int8:
+        raise InputError(
+            f"{where}: quantization: found signed_square with {layout.dtype}; expected int8 codes, or quantization: none"
+        )
+    digest = hashlib.sha256(group_bytes + array_bytes + repr(years).encode()).hexdigest()
+    return Mosaic(store.url, grid, years, layout, method, digest, attributes.get("attribution"))
+
+
+def _metadata(store: Store, key: str, what: str) -> bytes:
+    try:
+        data = store.get(key)
+    except StoreError as cause:
+        if store.local_path is not None:
+            raise InputError(f"mosaic: cannot read {store.url}/{key} ({cause}); expected {what}; check the path") from cause
+        raise
+    if data is None:
+        hint = "a Zarr v2 store is not read, convert it" if store.size(".zgroup") is not None else "check mosaic and variable"
+        raise InputError(f"mosaic: found no {key} in {store.url}; expected {what}; {hint}")
+    return data
+
+
+def _attributes(document: dict[str, Any], where: str) -> dict[str, Any]:
+    attributes = document.get("attributes") or {}
+    if not isinstance(attributes, dict):
+        raise InputError(f"{where}: attributes: found {type(attributes).__name__}; expected a JSON object")
+    return attributes
+
+
+def _check_layout(layout: ArrayLayout, document: dict[str, Any], where: str) -> None:
+    names = document.get("dimension_names")
+    if len(layout.shape) != 4:
+        raise InputError(f"{where}/{layout.path}: found {len(layout.shape)} dimensions; expected 4: (time, band, y, x)")
+    if names is not None and names != list(_AXES):
+        raise InputError(f"{where}/{layout.path}: dimension_names: found {names}; expected {list(_AXES)} in this order")
+    if layout.chunk_bytes > MAX_CHUNK_BYTES:
+        raise InputError(
+            f"{where}/{layout.path}: found chunks of {layout.chunk_bytes >> 20} MiB decompressed ({layout.chunk}); "
+            f"expected at most {MAX_CHUNK_BYTES >> 20} MiB; rechunk the mosaic"
+        )
+    if layout.sharded and layout.index_bytes > MAX_INDEX_BYTES:
+        raise InputError(
+            f"{where}/{layout.path}: found {layout.index_bytes // 16} chunks a shard; expected at most {MAX_INDEX_BYTES // 16}"
+        )

@@ -1,0 +1,151 @@
+"""Compressed chunks of a mosaic, fetched row by row, and decompressed into one buffer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from terradrift.errors import StoreError
+from terradrift.store import Store
+from terradrift.zarr_chunks import ABSENT, ArrayLayout
+
+
+@dataclass
+class ReadReport:
+    """What reading a window cost; added to by the reader."""
+
+    requests: int = 0
+    bytes_read: int = 0
+    missing_objects: int = 0
+    """Objects confirmed absent: no data."""
+
+
+Chunks = dict[tuple[int, int, int], Any]
+"""Compressed chunks of one chunk row by (time, band, column) of the chunk grid."""
+
+
+@dataclass
+class ChunkReader:
+    """Reads chunks of one array; keeps the indexes of the shards it has seen."""
+
+    store: Store
+    layout: ArrayLayout
+    plain: bool
+    """Values are vectors as they are, not codes."""
+    times: tuple[int, ...]
+    report: ReadReport
+    indexes: dict[tuple[int, ...], npt.NDArray[np.uint64] | None] = field(default_factory=dict)
+    """Indexes of shards read so far; None = the shard is absent."""
+    buffer: npt.NDArray[Any] | None = None
+
+    def fetch(self, pool: ThreadPoolExecutor, row: int, cols: list[int]) -> list[Future[tuple[Chunks, ReadReport]]]:
+        """One task for every shard that the chunk row touches, so that no index is read twice."""
+        layout = self.layout
+        times = sorted({time // layout.chunk[0] for time in self.times})
+        bands = range(math.ceil(layout.shape[1] / layout.chunk[1]))
+        members: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+        for chunk in ((time, band, row, col) for time in times for band in bands for col in cols):
+            shard = tuple(i // n for i, n in zip(chunk, layout.chunks_per_shard, strict=True))
+            members.setdefault(shard, []).append(chunk)
+        return [pool.submit(self._fetch_shard, shard, chunks) for shard, chunks in members.items()]
+
+    def collect(self, pending: list[Future[tuple[Chunks, ReadReport]]]) -> Chunks:
+        row: Chunks = {}
+        for future in pending:
+            chunks, report = future.result()
+            row |= chunks
+            self.report.requests += report.requests
+            self.report.bytes_read += report.bytes_read
+            self.report.missing_objects += report.missing_objects
+        return row
+
+    def _fetch_shard(self, shard: tuple[int, ...], chunks: list[tuple[int, ...]]) -> tuple[Chunks, ReadReport]:
+        layout, store, key = self.layout, self.store, self.layout.key(shard)
+        report = ReadReport()
+        if not layout.sharded:
+            data = store.get(key)
+            if data is not None and not data:
+                raise StoreError(f"{store.url}/{key}: found an empty object; expected a chunk: the object is damaged")
+            found = {} if data is None else {_position(chunks[0]): data}
+            return found, ReadReport(1, 0 if data is None else len(data), int(data is None))
+        if shard not in self.indexes:
+            self.indexes[shard] = self._read_index(key, report)
+        index = self.indexes[shard]
+        if index is None:
+            return {}, report
+        wanted = {chunk: index[layout.slot(chunk)] for chunk in chunks}
+        present = {chunk: (int(start), int(start + length)) for chunk, (start, length) in wanted.items() if start != ABSENT}
+        if not present:
+            return {}, report
+        parts = store.get_ranges(key, [start for start, _ in present.values()], [end for _, end in present.values()])
+        if parts is None:
+            raise StoreError(f"{store.url}/{key}: was there a moment ago and is now absent: the input changes under the run")
+        report.requests += len(present)
+        report.bytes_read += sum(end - start for start, end in present.values())
+        return {_position(chunk): part for chunk, part in zip(present, parts, strict=True)}, report
+
+    def _read_index(self, key: str, report: ReadReport) -> npt.NDArray[np.uint64] | None:
+        layout, store = self.layout, self.store
+        if layout.index_at_end:
+            data = store.get_tail(key, layout.index_bytes)
+        else:
+            parts = store.get_ranges(key, [0], [layout.index_bytes])
+            data = None if parts is None else bytes(parts[0])
+        report.requests += 1
+        report.bytes_read += 0 if data is None else len(data)
+        report.missing_objects += data is None
+        return None if data is None else layout.parse_index(data, f"{store.url}/{key}")
+
+    def _buffer(self, present: Mapping[tuple[int, int], Any]) -> npt.NDArray[Any]:
+        """(time, band, y, x) of one chunk of ground, no data where no chunk will be decompressed into it.
+
+        One buffer serves all blocks: fresh pages for each would cost as much as a fifth of the decompression.
+        """
+        layout = self.layout
+        if self.buffer is None:
+            self.buffer = np.empty((len(self.times), layout.shape[1], *layout.chunk[2:]), layout.dtype)
+        whole_years = layout.chunk[0] == 1 and layout.chunk[1] == layout.shape[1]
+        for k, time in enumerate(self.times):
+            if not whole_years or (time, 0) not in present:
+                self.buffer[k] = layout.fill_value
+        return self.buffer
+
+    def decode(self, chunks: Chunks, row: int, col: int) -> npt.NDArray[Any] | None:
+        """(time, band, y, x) of one chunk column, or None where no year has anything."""
+        present = {(time, band): data for (time, band, c), data in chunks.items() if c == col}
+        if not present:
+            return None
+        layout = self.layout
+        depth, bands = layout.chunk[:2]
+        codes = self._buffer(present)
+        for (time, band), data in present.items():
+            shard = tuple(i // n for i, n in zip((time, band, row, col), layout.chunks_per_shard, strict=True))
+            where = f"{self.store.url}/{layout.key(shard)}"
+            if depth == 1 and bands == layout.shape[1]:
+                layout.decode(data, codes[self.times.index(time)], where)
+                continue
+            chunk = np.empty(layout.chunk, layout.dtype)
+            layout.decode(data, chunk, where)
+            some = slice(band * bands, min((band + 1) * bands, layout.shape[1]))
+            for k, year in enumerate(self.times):
+                if year // depth == time:
+                    codes[k, some] = chunk[year % depth, : some.stop - some.start]
+        return _as_vectors(codes, layout) if self.plain else codes
+
+
+def _position(chunk: tuple[int, ...]) -> tuple[int, int, int]:
+    return chunk[0], chunk[1], chunk[3]
+
+
+def _as_vectors(values: npt.NDArray[Any], layout: ArrayLayout) -> npt.NDArray[Any]:
+    """Values as they are: float32 (float64 stays), NaN where no data."""
+    vectors = values.copy() if values.dtype == np.float64 else values.astype(np.float32)
+    if not math.isnan(layout.fill_value):
+        vectors[values == np.asarray(layout.fill_value, values.dtype)] = np.nan
+    return vectors
