@@ -1,0 +1,254 @@
+"""A thresholded raster to polygons, the same for every tiling.
+
+`fragments` turns one tile into rows: finished polygons, and the parts of those that reach a seam with the keys of their pixel
+pairs across it. Equal keys are edges, `kernels.seams.components` joins them, `merge_fragments` makes one row of each component.
+Every number is a sum, minimum or maximum of integers over pixels and every outline is made of pixel corners, so nothing depends
+on where the seams lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from terradrift.errors import InputError
+from terradrift.grid import Window
+from terradrift.kernels.label import Labels, arrange_rows, label, renumber, runs
+from terradrift.kernels.part_statistics import (
+    hole_sums,
+    part_statistics,
+    parts_inside,
+    ring_pixels,
+)
+from terradrift.kernels.seams import border_links, merge_parts
+from terradrift.kernels.trace import Int64, Rings, offsets_of, rings_to_wkb, trace
+
+Array = npt.NDArray[Any]
+Columns = dict[str, Any]
+PixelArea = Callable[[Window], Int64]
+"""Whole square millimetres of every pixel of a window, (y, x) or (y, 1): `Grid.pixel_area`."""
+
+HOLE_BLOCK = 1024
+"""Holes are filled by blocks of this many rows and columns: what one call of a `PixelArea` is asked for at a time."""
+
+MAX_BATCH_BYTES = 2**31 - 1  # offsets of an Arrow binary column are int32
+
+POLYGON_SCHEMA = pa.schema(
+    [
+        ("gid", pa.int64()),  # 1 + row-major mosaic index of the first pixel
+        ("class", pa.int32()),
+        ("n_pixels", pa.int64()),  # inside the geometry, filled holes too
+        ("n_scored", pa.int64()),  # of the class: what the score, effect, year and kind columns are made of
+        ("score_sum", pa.int64()),  # in SCORE_UNIT
+        ("score_max", pa.float32()),
+        ("effect_sum", pa.int64()),  # in SCORE_UNIT
+        ("q_min", pa.float32()),  # NaN: none
+        ("area_mm2", pa.int64()),  # inside the geometry, filled holes too
+        ("year_counts", pa.list_(pa.int64())),
+        ("kind_counts", pa.list_(pa.int64())),
+        ("zone", pa.int32()),  # of the first pixel
+        ("geometry", pa.binary()),  # WKB in pixel coordinates of the mosaic: x = column, y = row
+    ]
+)
+
+FRAGMENT_SCHEMA = pa.schema(
+    [
+        *POLYGON_SCHEMA,
+        ("group", pa.int64()),  # gid of the first part of its 8-connected group in the tile; gid with connectivity 4
+        ("seam", pa.bool_()),  # the group reaches a border beyond which the raster goes on: for merge_fragments
+        ("links", pa.list_(pa.int64())),  # keys of kernels.seams.border_links
+    ]
+)
+
+_REDUCE: Mapping[str, Callable[[Array, Int64], Array]] = {
+    **dict.fromkeys(("gid", "class", "zone"), lambda column, starts: column[starts]),
+    **dict.fromkeys(("n_scored", "score_sum", "effect_sum", "year_counts", "kind_counts"), np.add.reduceat),
+    "score_max": np.maximum.reduceat,
+    "q_min": np.fmin.reduceat,
+}
+"""What a row is made of, from its parts in order of their first pixel."""
+
+
+def fragments(
+    window: Window,
+    raster_window: Window,
+    classes: Array,
+    score: Array,
+    effect: Array,
+    year: Array,
+    kind: Array,
+    q: Array | None,
+    zones: Array,
+    years: Sequence[int],
+    pixel_area: PixelArea,
+    *,
+    mosaic_width: int,
+    connectivity: int,
+    min_pixels: int,
+    fill_holes_pixels: int,
+) -> pa.RecordBatch:
+    """Polygons and parts of polygons of one tile, as FRAGMENT_SCHEMA in order of gid.
+
+    All rasters (y, x) cover `window`, a tile of `raster_window`, both in pixels of the mosaic; classes: integer or bool,
+    0 is not mapped; the others as in `part_statistics`. A seam row is one 4-connected part. Any other row is finished: at
+    least `min_pixels` mapped pixels, holes of at most `fill_holes_pixels` filled, and with connectivity 8 a MultiPolygon
+    where its group has several 4-connected parts.
+    """
+    if classes.shape != window.shape:
+        raise InputError(f"classes: found shape {classes.shape}; expected that of the window, {window.shape}")
+    labels = label(classes)
+    rows = arrange_rows(labels, classes, _open_sides(labels, window, raster_window), connectivity, min_pixels)
+    labels = renumber(labels, rows.number)
+    n = int(rows.offsets[-1])
+    statistics = part_statistics(
+        labels,
+        n,
+        score=score,
+        effect=effect,
+        year=year,
+        kind=kind,
+        q=q,
+        zones=zones,
+        years=years,
+        area_mm2=pixel_area(window),
+    )
+    y, x = np.divmod(statistics.first, window.width)
+    parts = {**statistics._asdict(), "n_scored": statistics.n_pixels, "class": _as_int32(classes[y, x])}
+    parts["gid"] = (window.y0 + y) * mosaic_width + window.x0 + x + 1
+    columns = _combine(parts, rows.offsets)
+    columns |= {"group": parts["gid"][rows.leader], "seam": rows.seam}
+    bounds = (raster_window.y0, raster_window.x0, raster_window.y1, raster_window.x1)
+    linked, keys = border_links(labels, window.y0, window.x0, bounds, mosaic_width, connectivity)
+    columns["links"] = _ragged(np.searchsorted(rows.offsets, linked) - 1, keys, len(rows.seam))
+    limit = np.where(rows.seam, 0, fill_holes_pixels)
+    rings = trace(labels, n).moved(window.x0, window.y0)
+    columns |= _outline(rings, statistics.n_pixels, statistics.area_mm2, rows.offsets, limit, pixel_area)
+    return _batch(columns, FRAGMENT_SCHEMA)
+
+
+def merge_fragments(table: pa.Table, pixel_area: PixelArea, *, min_pixels: int, fill_holes_pixels: int) -> pa.RecordBatch:
+    """Seam rows of whole components to polygons: one row of POLYGON_SCHEMA a `component8`, in order of gid.
+
+    table: columns of FRAGMENT_SCHEMA and component4, component8 (int64): the smallest gid a row is connected to by
+    straight links, and by links and groups of every kind; the same with connectivity 4. Rows may come in any order.
+    """
+    keys = ("component8", "component4", "gid")
+    table = table.take(np.lexsort([table[name].to_numpy() for name in reversed(keys)]))
+    rows = runs(table["component8"])
+    scored = np.add.reduceat(table["n_scored"].to_numpy(), rows[:-1])
+    table = table.filter(np.repeat(scored >= min_pixels, np.diff(rows)))
+    if not len(table):
+        return pa.RecordBatch.from_pylist([], POLYGON_SCHEMA)
+    rows, parts = runs(table["component8"]), runs(table["component4"])
+    columns = _combine({name: _numpy(table[name]) for name in _REDUCE}, rows)
+    rings = merge_parts(_rings(table["geometry"]), np.repeat(np.arange(len(parts) - 1), np.diff(parts)))
+    n_pixels, area_mm2 = (np.add.reduceat(table[name].to_numpy(), parts[:-1]) for name in ("n_pixels", "area_mm2"))
+    limit = np.full(len(rows) - 1, fill_holes_pixels)
+    columns |= _outline(rings, n_pixels, area_mm2, np.searchsorted(parts, rows), limit, pixel_area)
+    return _batch(columns, POLYGON_SCHEMA)
+
+
+def _open_sides(labels: Labels, window: Window, raster: Window) -> list[Labels]:
+    """The border rows and columns of a tile beyond which the raster goes on."""
+    sides = (
+        (window.y0 > raster.y0, labels[0]),
+        (window.y1 < raster.y1, labels[-1]),
+        (window.x0 > raster.x0, labels[:, 0]),
+        (window.x1 < raster.x1, labels[:, -1]),
+    )
+    return [side for is_open, side in sides if is_open]
+
+
+def _combine(parts: Columns, offsets: Int64) -> Columns:
+    return {name: reduce(parts[name], offsets[:-1]) for name, reduce in _REDUCE.items()}
+
+
+def _outline(rings: Rings, n_pixels: Int64, area_mm2: Int64, row_offsets: Int64, limit: Int64, pixel_area: PixelArea) -> Columns:
+    """Geometry of every row, and the pixels and the area in it, once holes of at most `limit` (row) pixels are filled."""
+    pixels = ring_pixels(rings)
+    part = np.repeat(np.arange(len(n_pixels)), np.diff(rings.polygon_offsets))
+    small = (pixels < 0) & (-pixels <= np.repeat(limit, np.diff(row_offsets))[part])
+    if small.any():
+        inside = parts_inside(rings, row_offsets, small)  # what fills the hole draws them already
+        holes = np.flatnonzero(small)
+        n_pixels, area_mm2 = n_pixels.copy(), area_mm2.copy()
+        np.subtract.at(n_pixels, part[holes], pixels[holes])
+        np.add.at(area_mm2, part[holes], _hole_areas(rings, holes, pixel_area))
+        rings = rings.select(~small & ~inside[part])
+        n_pixels, area_mm2 = n_pixels[~inside], area_mm2[~inside]
+        row_offsets = offsets_of(np.add.reduceat(~inside, row_offsets[:-1], dtype=np.int64))
+    data, offsets = rings_to_wkb(rings, row_offsets)
+    if offsets[-1] > MAX_BATCH_BYTES:
+        raise InputError(f"classes: found outlines of {offsets[-1]} bytes; expected at most {MAX_BATCH_BYTES}; use smaller tiles")
+    return {
+        "n_pixels": np.add.reduceat(n_pixels, row_offsets[:-1]),
+        "area_mm2": np.add.reduceat(area_mm2, row_offsets[:-1]),
+        "geometry": pa.Array.from_buffers(
+            pa.binary(), len(limit), [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
+        ),
+    }
+
+
+def _hole_areas(rings: Rings, holes: Int64, pixel_area: PixelArea) -> Int64:
+    """Square millimetres inside each of `holes` (ring indexes)."""
+    low = np.minimum.reduceat(rings.xy, rings.ring_offsets[:-1])[holes]
+    high = np.maximum.reduceat(rings.xy, rings.ring_offsets[:-1])[holes]
+    block = np.unique(low // HOLE_BLOCK, axis=0, return_inverse=True)[1]
+    order = np.argsort(block, kind="stable")
+    area = np.zeros(len(holes), np.int64)
+    for members in np.split(order, np.flatnonzero(np.diff(block[order])) + 1):
+        (x0, y0), (x1, y1) = low[members].min(axis=0).tolist(), high[members].max(axis=0).tolist()
+        window = Window(y0, x0, y1 - y0, x1 - x0)
+        area[members] = hole_sums(rings, holes[members], pixel_area(window), (y0, x0, *window.shape))
+    return area
+
+
+def _rings(geometry: pa.ChunkedArray) -> Rings:
+    """The rings of WKB polygons on whole pixel corners."""
+    import shapely
+
+    kind, xy, offsets = shapely.to_ragged_array(shapely.from_wkb(geometry.to_numpy()))
+    if kind != shapely.GeometryType.POLYGON:
+        raise ValueError(f"geometry: found {kind.name}; expected the single parts of seam rows")
+    ring_offsets, polygon_offsets = offsets
+    is_open = np.ones(len(xy), np.bool_)
+    is_open[ring_offsets[1:] - 1] = False
+    corners = np.rint(xy[is_open]).astype(np.int64)
+    return Rings(corners, ring_offsets - np.arange(len(ring_offsets)), polygon_offsets.astype(np.int64))
+
+
+def _as_int32(classes: Array) -> npt.NDArray[np.int32]:
+    limits = np.iinfo(np.int32)
+    if classes.size and not (limits.min <= int(classes.min()) and int(classes.max()) <= limits.max):
+        raise InputError(f"classes: found {classes.min()} to {classes.max()}; expected 32-bit integers; renumber them")
+    return classes.astype(np.int32)
+
+
+def _ragged(row: Int64, values: Int64, n_rows: int) -> pa.ListArray:
+    """The values of every row, ascending."""
+    order = np.lexsort((values, row))
+    offsets = offsets_of(np.bincount(row, minlength=n_rows))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values[order]))
+
+
+def _numpy(column: pa.ChunkedArray) -> Array:
+    """(row), or (row, n) of a list column."""
+    if not pa.types.is_list(column.type):
+        return column.to_numpy()
+    return column.combine_chunks().flatten().to_numpy().reshape(len(column), -1)
+
+
+def _batch(columns: Columns, schema: pa.Schema) -> pa.RecordBatch:
+    arrays = []
+    for field in schema:
+        column = columns[field.name]
+        if isinstance(column, np.ndarray) and column.ndim == 2:
+            n_rows, n = column.shape
+            offsets = pa.array(np.arange(n_rows + 1) * n, pa.int32())
+            column = pa.ListArray.from_arrays(offsets, pa.array(column.ravel()))
+        arrays.append(column if isinstance(column, pa.Array) else pa.array(column, field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
