@@ -1,0 +1,280 @@
+"""The run file's models: frozen, described field by field with units. Paths become absolute here, once: executors have
+another current directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal
+
+import pyproj
+import pyproj.exceptions
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from terradrift.errors import near_miss
+from terradrift.kernels.annual import ANNUAL
+from terradrift.kernels.detectors import DETECTORS, KINDS
+from terradrift.kernels.distances import DISTANCES
+from terradrift.params.locations import check_characters, is_wkt, local_path, mosaic_location
+from terradrift.params.messages import show
+
+DETECTORS_WITH_KINDS: tuple[str, ...] = ()
+"""Detectors that tell steps from ramps and are calibrated: fdr, min_effect and kinds belong to them alone."""
+
+MAX_INT = 2**31 - 1
+MAX_DEGREES = 1000.0
+
+
+def _known(noun: str, names: Iterable[str]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"unknown {noun} {show(value)}{near_miss(value, names)}")
+        return value
+
+    return check
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError(f"found {show(values)}, expected every name once")
+    return values
+
+
+def _aoi(value: object) -> object:
+    if value is None or (isinstance(value, str) and is_wkt(value)):
+        return value
+    if isinstance(value, str):
+        return local_path(value)
+    numbers = value if isinstance(value, (list, tuple)) else ()
+    plain = all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in numbers)
+    if len(numbers) != 4 or not plain or not all(abs(item) < MAX_DEGREES for item in numbers):
+        raise ValueError(
+            f"found {show(value)}, expected a vector file, WKT or [west, south, east, north] in degrees; omit it for all"
+        )
+    return tuple(float(item) for item in numbers)
+
+
+def _crs(text: str) -> str:
+    what = "expected an authority's code such as 'EPSG:4326'"
+    check_characters(text)
+    if "=" in text:  # PROJ strings may name files and grids
+        raise ValueError(f"found {show(text)}, {what}")
+    try:
+        crs = pyproj.CRS.from_user_input(text)
+        authority = crs.to_authority()
+    except pyproj.exceptions.ProjError:
+        raise ValueError(f"found {show(text)}, which PROJ does not know, {what}") from None
+    if authority is None or not (crs.is_geographic or crs.is_projected) or len(crs.axis_info) != 2:
+        raise ValueError(f"found {show(text)}, which is no two-dimensional map CRS with a code, {what}")
+    return ":".join(authority)
+
+
+def _choice(names: Iterable[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(names)})
+
+
+Count = Annotated[int, Field(ge=1, le=MAX_INT)]
+Zoom = Annotated[int, Field(ge=0, le=22)]
+Year = Annotated[int, Field(ge=1900, le=2100)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Distance = Annotated[str, AfterValidator(_known("distance", DISTANCES)), _choice(DISTANCES)]
+Score = Annotated[str, AfterValidator(_known("score", ANNUAL)), _choice(ANNUAL)]
+Detector = Annotated[str, AfterValidator(_known("detector", DETECTORS)), _choice(DETECTORS)]
+Kind = Annotated[str, AfterValidator(_known("kind", KINDS[1:])), _choice(KINDS[1:])]
+Names = Strict(False)  # YAML has lists, a frozen model holds tuples; the items stay strict
+
+
+class Model(BaseModel):
+    """Frozen and strict: no unknown key, no text for a number, no NaN."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Scores(Model):
+    """What one reading of the embeddings gives a pixel and a year."""
+
+    distance: Distance = "cosine"
+    """Distance of two years: cosine (1 - cos, 0 to 2) and angle (degrees) of renormalised vectors, dot (1 - x.y) and
+    euclidean of the decoded vectors as they are."""
+    annual: Annotated[tuple[Score, ...], Names, AfterValidator(_distinct)] = ("difference", "loo_medoid")
+    """Annual bands to write, in units of the distance; an empty list writes none."""
+    robust_z: bool = True
+    """Write the annual bands as robust z through time per pixel (no unit) instead of the raw score."""
+
+
+class Threshold(Model):
+    """Where change begins: exactly one of three."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": [name], "properties": {name: {"type": "number"}}} for name in ("fdr", "score", "quantile")]
+        }
+    )
+
+    fdr: Fraction | None = None
+    """Expected share of false changes among the mapped, above 0 and below 1; for calibrated detectors."""
+    score: float | None = None
+    """Smallest mapped value of the detector's statistic, in its units."""
+    quantile: Fraction | None = None
+    """Quantile of the change score over the area of interest, above 0 and below 1; pixels at or above it are mapped."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Threshold:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            raise ValueError(f"found {found}, expected exactly one of fdr, score, quantile")
+        return self
+
+    @property
+    def name(self) -> str:
+        """`fdr`, `score` or `quantile`."""
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+
+class Change(Model):
+    """Detector and threshold."""
+
+    detector: Detector = "bitemporal"
+    """Statistic of a pixel's years: bitemporal (first against last), max_difference or max_loo_medoid (largest score)."""
+    threshold: Threshold = Threshold(score=0.2)
+    """Where change begins."""
+    min_effect: Annotated[float, Field(ge=0, le=2)] | None = None
+    """Smallest mapped size of a change, in cosine distance (0 to 2); for detectors with kinds."""
+    kinds: Annotated[tuple[Kind, ...], Names, Field(min_length=1), AfterValidator(_distinct)] | None = None
+    """Kinds of change that become polygons; for detectors with kinds."""
+
+    @field_validator("min_effect", "kinds")
+    @classmethod
+    def _needs_kinds(cls, value: object, info: ValidationInfo) -> object:
+        detector = info.data.get("detector")
+        if value is not None and detector is not None and detector not in DETECTORS_WITH_KINDS:
+            raise ValueError(f"found {show(value)}, expected nothing: detector '{detector}' has no kinds; remove the key")
+        return value
+
+    @field_validator("threshold")
+    @classmethod
+    def _needs_calibration(cls, value: Threshold, info: ValidationInfo) -> Threshold:
+        detector = info.data.get("detector")
+        if value.fdr is not None and detector is not None and detector not in DETECTORS_WITH_KINDS:
+            raise ValueError(f"found fdr, expected score or quantile: detector '{detector}' is not calibrated")
+        return value
+
+
+class Polygons(Model):
+    """What becomes one raw polygon."""
+
+    connectivity: Literal[4, 8] = 4
+    """Neighbours of a pixel: 4 (edges) or 8 (corners too)."""
+    min_pixels: Count = 8
+    """Smallest polygon kept, in pixels of the mosaic."""
+    fill_holes_pixels: Annotated[int, Field(ge=0, le=MAX_INT)] = 0
+    """Holes of up to this many pixels are filled; 0 fills none."""
+    group_by: Literal["none", "year", "kind"] = "none"
+    """What splits touching pixels into several polygons: nothing, their change year or their kind."""
+
+
+class Refine(Model):
+    """How polygons are simplified and cut."""
+
+    crs: Annotated[str, AfterValidator(_crs)] = "EPSG:4326"
+    """CRS of the polygon tables, as an authority's code."""
+    simplify_m: Annotated[float, Field(ge=0)] = 7.5
+    """Tolerance of the simplification, in metres; 0 leaves the pixel outline."""
+    precision_m: Annotated[float, Field(gt=0)] = 0.1
+    """Step of the published coordinates, in metres."""
+    max_vertices: Annotated[int, Field(ge=5, le=MAX_INT)] = 256
+    """Vertices of the largest polygon part; ST_SubDivideExplode returns nothing below 5."""
+
+
+class Maps(Model):
+    """Maps made of the polygons and rasters."""
+
+    pmtiles: bool = True
+    """Write vector tiles."""
+    min_zoom: Zoom = 4
+    """Smallest zoom of the vector tiles, 0 to 22."""
+    max_zoom: Zoom = 13
+    """Largest zoom of the vector tiles, min_zoom to 22."""
+    cog: bool = True
+    """Write Cloud-optimised GeoTIFFs of score and year."""
+
+    @field_validator("max_zoom")
+    @classmethod
+    def _ordered(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("min_zoom", 0):
+            raise ValueError(f"found {value}, expected an integer from min_zoom {info.data['min_zoom']} to 22")
+        return value
+
+
+class Params(Model):
+    """A run of terradrift."""
+
+    mosaic: Annotated[str, AfterValidator(mosaic_location)]
+    """Zarr v3 group with the embeddings: local path, file://, s3://, gs:// or https://."""
+    aoi: Annotated[str | tuple[float, float, float, float] | None, BeforeValidator(_aoi)] = None
+    """Area of interest: a vector file (every geometry one zone), WKT or [west, south, east, north] in EPSG:4326 degrees;
+    omitted: the whole mosaic."""
+    years: Annotated[tuple[Year, Year], Names] | None = None
+    """First and last year, inclusive; omitted: all years of the mosaic."""
+    output: Annotated[str, AfterValidator(local_path)]
+    """Folder of the results."""
+    tile_size: Annotated[int, Field(ge=1, le=1 << 20)] = 1024
+    """Height and width of a tile, in pixels: the mosaic's inner chunk times a power of two."""
+    scores: Scores = Scores()
+    """What is computed for every pixel."""
+    change: Change = Change()
+    """How a change is told from noise."""
+    polygons: Polygons = Polygons()
+    """From changed pixels to raw polygons."""
+    refine: Refine = Refine()
+    """From raw polygons to the published ones."""
+    maps: Maps = Maps()
+    """Maps made of the results."""
+    variable: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")] = "embeddings"
+    """Name of the array of embeddings in the mosaic."""
+    quantization: Literal["signed_square", "none"] | None = None
+    """How codes become vectors: signed_square (x = sign(q)(q/127.5)^2), none (values as stored); omitted: what the
+    mosaic says."""
+
+    @field_validator("years")
+    @classmethod
+    def _two_years(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and value[0] >= value[1]:
+            raise ValueError(f"found {show(value)}, expected two different years, the first before the last")
+        return value
+
+    @field_validator("output")
+    @classmethod
+    def _outside_mosaic(cls, value: str, info: ValidationInfo) -> str:
+        mosaic = info.data.get("mosaic")
+        if mosaic is not None and f"{value}/".startswith(f"{mosaic}/"):
+            raise ValueError(f"found {show(value)}, which lies in the mosaic, expected a folder outside it")
+        return value
+
+    def canonical(self, scores_only: bool = False) -> dict[str, Any]:
+        """The parameters that a result depends on, as JSON values for hashing; never the output path.
+
+        scores_only: those that one reading of the embeddings depends on; a run that differs in others shares its scores.
+        """
+        if scores_only:
+            kept = {"mosaic", "aoi", "years", "tile_size", "scores", "variable", "quantization"}
+            return {**self.model_dump(mode="json", include=kept), "detector": self.change.detector}
+        return self.model_dump(mode="json", exclude={"output"})
