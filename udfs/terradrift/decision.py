@@ -1,0 +1,51 @@
+"""Which pixels of a tile are mapped as change, and which of them belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from terradrift.grid import Tile
+from terradrift.params import Polygons
+from terradrift.score_store import CHANGED, RasterStore
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Rasters of a tile, (y, x) each."""
+
+    changed: npt.NDArray[np.uint8]
+    """1 mapped as change, 0 not, 255 no data."""
+    classes: npt.NDArray[np.int32]
+    """0 not mapped; equal positive numbers may share a polygon."""
+    score: npt.NDArray[np.float32]
+    effect: npt.NDArray[np.float32]
+    year: npt.NDArray[np.int16]
+    kind: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class DecisionRule:
+    """From scores to mapped pixels: a value that is shipped to the tasks."""
+
+    scores: RasterStore
+    decision: RasterStore
+    years: tuple[int, ...]
+    threshold: float
+    """A pixel is mapped when its score is at least this."""
+    polygons: Polygons
+
+    def decide(self, tile: Tile) -> Decision:
+        """Read the tile's scores and apply the rule."""
+        rasters: dict[str, npt.NDArray[Any]] = {
+            name: self.scores.read_tile(tile, f"change_{name}") for name in ("score", "effect", "year", "kind")
+        }
+        score = rasters["score"]
+        known = np.isfinite(score)
+        mapped = known & (score >= np.float32(self.threshold))
+        changed = np.where(known, mapped.astype(np.uint8), np.uint8(CHANGED.fill_value))
+        group = np.ones_like(score, np.int32) if self.polygons.group_by == "none" else rasters[self.polygons.group_by]
+        return Decision(changed, np.where(mapped, group, 0).astype(np.int32), **rasters)

@@ -1,0 +1,156 @@
+"""What a run will cost: objects, requests, bytes and memory, from the shape of its input and output."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from terradrift.errors import InputError
+from terradrift.kernels.score_block import PIXELS, Recipe
+from terradrift.mosaic import Mosaic
+
+if TYPE_CHECKING:
+    from terradrift.planning import Plan
+
+MIB = 1 << 20
+
+TASK_MEMORY_VARIABLE = "TERRADRIFT_TASK_MEMORY"
+"""Memory allowed to one task in MiB; the same variable on a laptop and under spark-submit."""
+
+DEFAULT_TASK_MEMORY_MIB = 4096
+
+RESERVED_MIB = 420
+"""A worker with its imports that compiles the kernels: 255 MiB, 65 more with what it runs, 80 more for compiling."""
+
+SAMPLED_OBJECTS = 24
+"""Objects looked at to estimate stored bytes and to name the input."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Cost of the score stage; bounds are upper bounds."""
+
+    input_objects: int
+    """Shards (chunks where the mosaic is not sharded) that the tiles lie in."""
+    input_requests: int
+    """GET requests at most: every chunk, and the index of every shard once a tile."""
+    input_bytes: int
+    """Bytes after decompression."""
+    input_bytes_stored_estimate: int
+    """Bytes to transfer, from the sizes of sampled objects."""
+    output_bytes: int
+    """Bytes of the score rasters before compression."""
+    task_memory_bytes: int
+    """Projected peak of one score task."""
+
+
+def estimate(plan: Plan) -> Estimate:
+    """Cost of a plan; looks up the sizes of a few objects, reads none."""
+    layout, recipe = plan.mosaic.layout, plan.recipe
+    height, width = plan.tile_shapes
+    depth_chunks = _stack(plan, layout.chunk)
+    depth_shards = _stack(plan, layout.shard)
+    chunks = int((-(-height // layout.chunk[2]) * -(-width // layout.chunk[3])).sum()) * depth_chunks
+    down, across = layout.shard[2], layout.shard[3]
+    y, x = plan.rows * plan.tile_size, plan.cols * plan.tile_size
+    spread_y, spread_x = (y + height - 1) // down - y // down + 1, (x + width - 1) // across - x // across + 1
+    indexes = int((spread_y * spread_x).sum()) * depth_shards if layout.sharded else 0
+    if plan.tile_size <= min(down, across):
+        objects = len(np.unique((y // down) * (plan.grid.width + 1) + x // across)) * depth_shards
+    else:
+        objects = int((spread_y * spread_x).sum()) * depth_shards
+    raw = chunks * layout.chunk_bytes
+    pixels = int(plan.tile_pixels.sum())
+    return Estimate(
+        input_objects=objects,
+        input_requests=chunks + indexes,
+        input_bytes=raw,
+        input_bytes_stored_estimate=int(raw * _stored_share(plan)),
+        output_bytes=pixels * (4 * len(plan.years) * len(recipe.annual) + 11),
+        task_memory_bytes=task_memory(plan.mosaic, recipe, plan.tile_size),
+    )
+
+
+def task_memory(mosaic: Mosaic, recipe: Recipe, tile_size: int) -> int:
+    """Projected peak of one score task in bytes.
+
+    A worker, two chunk rows as they are stored (one in use, one on its way; at most their decompressed size), two blocks (one
+    in use, the next being decompressed) and what their scores need, the tile's zones (int32) and mask, its rasters, and the
+    largest of them encoded twice (parts and whole).
+    """
+    layout = mosaic.layout
+    years, bands, size = len(recipe.years), layout.shape[1], layout.dtype.itemsize
+    height, width = mosaic.chunk_shape
+    row = years * bands * height * min(tile_size, mosaic.grid.width) * size
+    block = years * bands * height * width * size
+    in_use = block if mosaic.quantization == "signed_square" else 2 * years * bands * height * width * max(4, size)
+    partial = layout.chunk_bytes if layout.chunk[0] > 1 or layout.chunk[1] < bands else 0
+    annual = 4 * years * len(recipe.annual)
+    block_output = height * width * (annual + 11)
+    series = PIXELS * (bands * years * size + 4 * years * years * 8 * 2)
+    zones = tile_size * tile_size * 5
+    rasters = tile_size * tile_size * (annual + 11)
+    encoded = 2 * tile_size * tile_size * max(annual, 4)
+    return RESERVED_MIB * MIB + 2 * row + block + in_use + partial + block_output + series + zones + rasters + encoded
+
+
+def allowed_task_memory() -> int:
+    """Bytes one task may use."""
+    text = os.environ.get(TASK_MEMORY_VARIABLE, str(DEFAULT_TASK_MEMORY_MIB))
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 1 << 24:
+        raise InputError(
+            f"{TASK_MEMORY_VARIABLE}: found {text!r}; expected a whole number of MiB, like {DEFAULT_TASK_MEMORY_MIB}"
+        )
+    return int(text) * MIB
+
+
+def sampled_keys(plan: Plan) -> list[str]:
+    """Keys of up to SAMPLED_OBJECTS objects under the tiles, evenly spread over ground and years."""
+    layout = plan.mosaic.layout
+    n = min(SAMPLED_OBJECTS, plan.n_tiles * len(plan.years))
+    keys = set()
+    for k in range(n):
+        window = plan.tile_window(k * plan.n_tiles // n)
+        time = plan.mosaic.years.index(plan.years[k % len(plan.years)])
+        keys.add(layout.key((time // layout.shard[0], 0, window.y0 // layout.shard[2], window.x0 // layout.shard[3])))
+    return sorted(keys)
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """The plan and its cost as JSON values."""
+    window = plan.window
+    return {
+        "mosaic": plan.mosaic.url,
+        "crs": plan.grid.pyproj_crs.to_string() if "[" not in plan.grid.crs else plan.grid.pyproj_crs.name,
+        "years": list(plan.years),
+        "bands": plan.mosaic.n_bands,
+        "zones": len(plan.zones.geometries),
+        "window": asdict(window),
+        "tile_size": plan.tile_size,
+        "tiles": plan.n_tiles,
+        "pixels": int(plan.tile_pixels.sum()),
+        "annual_bands": list(plan.recipe.bands),
+        "detector": plan.recipe.detector,
+        **asdict(estimate(plan)),
+        "task_memory_allowed_bytes": allowed_task_memory(),
+        "warnings": list(plan.warnings),
+    }
+
+
+def _stack(plan: Plan, extent: tuple[int, ...]) -> int:
+    """Chunks or shards of one position of ground that hold the wanted years and all bands."""
+    times = {plan.mosaic.years.index(year) // extent[0] for year in plan.years}
+    return len(times) * math.ceil(plan.mosaic.layout.shape[1] / extent[1])
+
+
+def _stored_share(plan: Plan) -> float:
+    """Stored bytes of sampled objects over their bytes when full and decompressed."""
+    layout = plan.mosaic.layout
+    sizes = [plan.mosaic.store.size(key) or 0 for key in sampled_keys(plan)]
+    # an object at the array's edge covers less ground than a whole one
+    covered = math.prod(min(part, whole) for part, whole in zip(layout.shard, layout.shape, strict=True))
+    return min(1.0, sum(sizes) / (covered * layout.dtype.itemsize * len(sizes))) if sizes else 0.0

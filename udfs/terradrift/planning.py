@@ -1,0 +1,167 @@
+"""The plan: what a run will score, from metadata alone; a value that can refuse before anything runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from terradrift.aoi import Zones, read_aoi, usable_width
+from terradrift.errors import InputError
+from terradrift.estimate import MIB, TASK_MEMORY_VARIABLE, allowed_task_memory, task_memory
+from terradrift.grid import Grid, Window
+from terradrift.kernels.score_block import Recipe, impossible, possible_annual
+from terradrift.mosaic import Mosaic, open_mosaic
+from terradrift.params import Params, load_params
+from terradrift.refine import RefineSettings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is known before Spark starts."""
+
+    params: Params
+    mosaic: Mosaic
+    zones: Zones
+    window: Window
+    """The raster: the area of interest snapped outward to the tile grid, clipped to the array."""
+    years: tuple[int, ...]
+    recipe: Recipe
+    rows: npt.NDArray[np.int64]
+    cols: npt.NDArray[np.int64]
+    """Tiles to score, in the mosaic's tile grid, row by row."""
+    warnings: tuple[str, ...]
+
+    @property
+    def grid(self) -> Grid:
+        return self.mosaic.grid
+
+    @property
+    def tile_size(self) -> int:
+        return self.params.tile_size
+
+    @property
+    def n_tiles(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def tile_shapes(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Heights and widths of the tiles in pixels."""
+        size = self.tile_size
+        height = np.minimum((self.rows + 1) * size, self.window.y1) - self.rows * size
+        width = np.minimum((self.cols + 1) * size, self.window.x1) - self.cols * size
+        return height, width
+
+    @property
+    def tile_pixels(self) -> npt.NDArray[np.int64]:
+        """Pixels of every tile."""
+        height, width = self.tile_shapes
+        return height * width
+
+    def tile_window(self, k: int) -> Window:
+        """Pixels of the k-th tile."""
+        height, width = self.tile_shapes
+        y0, x0 = int(self.rows[k]) * self.tile_size, int(self.cols[k]) * self.tile_size
+        return Window(y0, x0, int(height[k]), int(width[k]))
+
+    @property
+    def pixel_m(self) -> float:
+        """Height of a pixel on the ground in metres."""
+        crs = self.grid.pyproj_crs
+        radius = crs.ellipsoid.semi_major_metre if crs.is_geographic and crs.ellipsoid is not None else 1.0
+        return float(abs(self.grid.transform[4]) * crs.axis_info[0].unit_conversion_factor * radius)
+
+    def refine_settings(self) -> RefineSettings:
+        """What the SQL stage needs to know."""
+        refine = self.params.refine
+        return RefineSettings(
+            transform=self.grid.transform,
+            source_crs=self.grid.crs,
+            target_crs=refine.crs,
+            simplify_m=refine.simplify_m,
+            precision_m=refine.precision_m,
+            max_vertices=refine.max_vertices,
+            pixel_m=self.pixel_m,
+            years=self.years,
+            zones=len(self.zones.geometries),
+        )
+
+
+def plan_run(params: Params | str) -> Plan:
+    """The plan of a run (parameters, or the path of a run file): opens the mosaic's metadata and the AOI, reads no pixel.
+
+    Raises InputError in one line for everything that can be refused before a pixel is read.
+    """
+    params = params if isinstance(params, Params) else load_params(params)
+    mosaic = open_mosaic(params.mosaic, params.variable, params.quantization)
+    _check_output(Path(params.output), mosaic)
+    mosaic.check_tile_size(params.tile_size)
+    years = mosaic.select_years(params.years)
+    zones = read_aoi(params.aoi, mosaic.grid)
+    recipe, notes = _recipe(params, years)
+    window = zones.window(mosaic.grid, params.tile_size)
+    rows, cols = zones.tiles(mosaic.grid, params.tile_size)
+    warnings = (*zones.warnings, *notes)
+    if (beyond := mosaic.grid.width - usable_width(mosaic.grid)) > 0:
+        warnings = (*warnings, f"{beyond} columns beyond +180 degrees are padding and never read")
+    plan = Plan(params, mosaic, zones, window, years, recipe, rows, cols, warnings)
+    plan.refine_settings()
+    _check_memory(plan)
+    return plan
+
+
+def _check_output(output: Path, mosaic: Mosaic) -> None:
+    """Refuse a folder that cannot be made or written, or that lies in the mosaic by way of a link; nothing is written."""
+    there = next(path for path in (output, *output.parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"output: found {output}, where {there} is a file; expected a folder; give another name")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"output: found {output}, where {there} cannot be written; expected a folder of yours; give another")
+    inside = mosaic.store.local_path
+    if inside is not None and output.resolve().is_relative_to(inside.resolve()):
+        raise InputError(f"output: found {output}, which lies in the mosaic; expected a folder outside it")
+
+
+def _recipe(params: Params, years: tuple[int, ...]) -> tuple[Recipe, list[str]]:
+    """What to compute; a default that this many years cannot give is left out, a wish is refused."""
+    scores, n = params.scores, len(years)
+    asked = scores.model_fields_set if "scores" in params.model_fields_set else set()
+    annual, use_z = tuple(scores.annual), scores.robust_z
+    notes = []
+    if use_z and "robust_z" not in asked:
+        wished = annual if "annual" in asked else possible_annual(annual, n, True)
+        scaled = Recipe(scores.distance, wished, True, params.change.detector, years)
+        if impossible(scaled) or not (wished or "annual" in asked):
+            use_z = False
+            notes.append(f"robust_z: {n} years give too few annual scores for a scale; raw scores are written")
+    if "annual" not in asked:
+        kept = possible_annual(annual, n, use_z)
+        notes += [f"scores.annual: {name} needs more than {n} years and is left out" for name in annual if name not in kept]
+        annual = kept
+    recipe = Recipe(scores.distance, annual, use_z, params.change.detector, years)
+    for name in impossible(recipe):
+        field = "change.detector" if name == params.change.detector else "scores.annual"
+        what = f"{name} with robust_z" if use_z else name
+        raise InputError(
+            f"{field}: {what}: found {n} years ({years[0]} to {years[-1]}); expected more: no pixel could have a value; "
+            f"choose more years or another score{', or set scores.robust_z: false' if use_z else ''}"
+        )
+    return recipe, notes
+
+
+def _check_memory(plan: Plan) -> None:
+    needed, allowed = task_memory(plan.mosaic, plan.recipe, plan.tile_size), allowed_task_memory()
+    if needed <= allowed:
+        return
+    sizes = [plan.tile_size >> k for k in range(1, 20) if plan.tile_size >> k >= max(plan.mosaic.chunk_shape)]
+    fitting = next((size for size in sizes if task_memory(plan.mosaic, plan.recipe, size) <= allowed), None)
+    advice = f"use tile_size: {fitting}" if fitting else "no smaller tile of this mosaic fits"
+    need = -(-needed // MIB)
+    raise InputError(
+        f"tile_size: {plan.tile_size} needs {need} MiB a task; expected at most {allowed // MIB} MiB; "
+        f"{advice}, or set {TASK_MEMORY_VARIABLE}={need}"
+    )

@@ -1,0 +1,70 @@
+"""A finished run in a notebook: rasters as xarray, polygons as GeoPandas, records as pandas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+import xarray as xr
+
+from terradrift.ledger import RunFolder, latest_run, read_manifest
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The last published run of an output folder; everything is read when asked for."""
+
+    folder: RunFolder
+
+    @cached_property
+    def scores(self) -> xr.Dataset:
+        """`scores` (time, band, y, x) and `change_score`, `change_effect`, `change_year`, `change_kind` (y, x), lazily."""
+        return _open_level(self.folder.scores / "scores.zarr")
+
+    @cached_property
+    def changed(self) -> xr.DataArray:
+        """1 mapped as change, 0 not, 255 no data: (y, x), lazily."""
+        return _open_level(self.folder.path / "change.zarr")["changed"]
+
+    @cached_property
+    def polygons(self) -> gpd.GeoDataFrame:
+        """The table change_polygons."""
+        return gpd.read_parquet(self.folder.tables / "change_polygons")
+
+    @cached_property
+    def zones(self) -> gpd.GeoDataFrame:
+        """The zones of the area of interest."""
+        return gpd.read_parquet(self.folder.tables / "zones")
+
+    @cached_property
+    def gaps(self) -> gpd.GeoDataFrame:
+        """Parts of the area of interest that were not scored, and why."""
+        return gpd.read_parquet(self.folder.tables / "gaps")
+
+    @cached_property
+    def tiles(self) -> pd.DataFrame:
+        """One row a tile: state, counts, seconds, bytes, memory."""
+        return pd.read_parquet(self.folder.scores / "tiles")
+
+    @cached_property
+    def thresholds(self) -> pd.DataFrame:
+        """The threshold of every stratum."""
+        return pd.read_parquet(self.folder.tables / "thresholds")
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """run.json: parameters, versions, counts, timings, hashes."""
+        return read_manifest(self.folder)
+
+
+def open_run(out: str | Path) -> RunResult:
+    """The last published run in an output folder. Raises InputError where there is none."""
+    return RunResult(latest_run(Path(out)))
+
+
+def _open_level(path: Path) -> xr.Dataset:
+    return xr.open_zarr(path, group="0", decode_coords="all", consolidated=False, zarr_format=3)

@@ -1,0 +1,81 @@
+"""One tile: read its embeddings once, score them, write its shards, then its record."""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+
+import numpy as np
+import numpy.typing as npt
+
+from terradrift.aoi import Zones
+from terradrift.grid import Tile
+from terradrift.kernels.score_block import Recipe, ScoreBlock, score_pixels
+from terradrift.ledger import ScoreLedger, TileRecord
+from terradrift.mosaic import Mosaic, ReadReport
+from terradrift.score_store import RasterStore
+
+
+def score_tile(
+    tile: Tile, mosaic: Mosaic, zones: Zones, recipe: Recipe, raster: RasterStore, ledger: ScoreLedger, attempt: int = 0
+) -> TileRecord:
+    """Score a tile; the same bytes for the same tile and parameters, whoever does it and however often.
+
+    Pixels whose centre is outside the area of interest are no data; chunks without such a pixel are not read. Raises
+    StoreError where the mosaic cannot be read or the raster not written; nothing is recorded then.
+    """
+    started, report = time.monotonic(), ReadReport()
+    inside = zones.mask(tile.window) >= 0
+    scored = ScoreBlock.empty(len(recipe.years), len(recipe.annual), *tile.window.shape)
+    rasters = scored.rasters()
+    n_valid = n_bad_norm = 0
+    for block in mosaic.read_blocks(tile.window, recipe.years, report, _chunks_with(inside, mosaic.chunk_shape)):
+        y, x = block.window.slices(tile.window)
+        part, valid, bad = score_pixels(block.codes, recipe, inside[y, x])
+        for name, values in part.rasters().items():
+            rasters[name][..., y, x] = values
+        n_valid += valid
+        n_bad_norm += bad
+    if not recipe.annual:
+        del rasters["scores"]
+    objects = raster.write_tile(tile, rasters)
+    record = TileRecord(
+        tile_id=tile.id,
+        row=tile.row,
+        col=tile.col,
+        y0=tile.window.y0,
+        x0=tile.window.x0,
+        height=tile.window.height,
+        width=tile.window.width,
+        state="done" if n_valid else "empty",
+        error=None,
+        n_valid=n_valid,
+        n_bad_norm=n_bad_norm,
+        missing_objects=report.missing_objects,
+        attempts=attempt + 1,
+        seconds=round(time.monotonic() - started, 3),
+        bytes_read=report.bytes_read,
+        peak_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        objects=objects,
+    )
+    ledger.record(record)
+    return record
+
+
+def failed_record(tile: Tile, attempt: int, error: str) -> TileRecord:
+    """The record of a tile that could not be scored."""
+    window = tile.window
+    return TileRecord(
+        tile.id, tile.row, tile.col, window.y0, window.x0, window.height, window.width,
+        "failed", error, 0, 0, 0, attempt + 1, 0.0, 0, 0, {},
+    )  # fmt: skip
+
+
+def _chunks_with(inside: npt.NDArray[np.bool_], chunk_shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """(chunk rows, chunk columns): which chunks hold a pixel of the mask."""
+    height, width = chunk_shape
+    down, across = math.ceil(inside.shape[0] / height), math.ceil(inside.shape[1] / width)
+    padded = np.zeros((down * height, across * width), np.bool_)
+    padded[: inside.shape[0], : inside.shape[1]] = inside
+    return np.asarray(padded.reshape(down, height, across, width).any(axis=(1, 3)))
