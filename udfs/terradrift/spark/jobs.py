@@ -1,0 +1,75 @@
+"""One function a job: read the run file, refuse what must be refused, start Spark, run stages."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+from rich.console import Console
+
+from terradrift.errors import InputError
+from terradrift.ledger import read_manifest
+from terradrift.params import load_params
+from terradrift.planning import Plan, plan_run
+from terradrift.run import Run, check_norms, open_run, run_folder
+from terradrift.spark.detect_changes import STAGES, detect_changes
+from terradrift.spark.progress import watch
+from terradrift.spark.session import FAST_START, explained, spark_session
+from terradrift.spark.summary import print_summary
+
+SMALL_RUN_TILES = 64
+"""Up to so many tiles Java is better off starting fast than compiling well."""
+
+
+def prepare(run_file: Path, *, resume: bool = True) -> Plan:
+    """Read and check everything that can be checked before Spark starts. Raises InputError in one line."""
+    plan = plan_run(load_params(run_file))
+    check_norms(plan)
+    if not resume:
+        folder = run_folder(plan)
+        shutil.rmtree(folder.scores, ignore_errors=True)
+        shutil.rmtree(folder.path, ignore_errors=True)
+    return plan
+
+
+def run_job(run_file: Path, *, master: str | None = None, resume: bool = True, allow_partial: bool = False) -> None:
+    """The whole job, or what of it is not done yet; prints a summary."""
+    plan = prepare(run_file, resume=resume)
+    folder, console = run_folder(plan), Console(file=sys.stdout)
+    if folder.is_complete():
+        folder.point()
+        print_summary(read_manifest(folder), folder.path, console)
+        console.print("nothing to do: this run was finished before; --fresh does it again")
+        return
+    run = open_run(plan, allow_partial=allow_partial)
+    conf = FAST_START if plan.n_tiles <= SMALL_RUN_TILES and _is_local(master) else {}
+    with spark_session("terradrift detect_changes", master, conf) as spark, watch(spark) as progress, explained():
+        manifest = detect_changes(spark, run, progress)
+    print_summary(manifest, run.folder.path, console)
+
+
+def _is_local(master: str | None) -> bool:
+    return master is None or master.startswith("local")
+
+
+@contextmanager
+def open_stage(name: str, run_file: Path) -> Iterator[tuple[SparkSession, Run]]:
+    """Spark and the run of a run file, for one stage by itself. Raises InputError where the stage before has not run."""
+    plan = prepare(run_file)
+    _check_stage_before(Run(plan, run_folder(plan)), name)
+    run = open_run(plan)
+    with spark_session(f"terradrift {name}") as spark, watch(spark) as progress:
+        progress(name)
+        with explained():
+            yield spark, run
+
+
+def _check_stage_before(run: Run, name: str) -> None:
+    for before in list(STAGES)[: list(STAGES).index(name)]:
+        if run.report(before) is None:
+            where = run.folder.path
+            raise InputError(f"{name}: found no report of {before} in {where}; expected it finished; run {before} first")

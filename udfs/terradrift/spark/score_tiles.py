@@ -1,0 +1,105 @@
+"""Stage 1: embeddings to scores, one tile a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from pyspark import TaskContext
+from pyspark.sql import SparkSession
+
+from terradrift.errors import IncompleteError
+from terradrift.kernels.score_block import Recipe
+from terradrift.ledger import ScoreLedger
+from terradrift.mosaic import Mosaic
+from terradrift.run import Run
+from terradrift.score_store import RasterStore
+from terradrift.score_tile import failed_record, score_tile
+from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, spark_schema, tiles_of, zones_of
+from terradrift.spark.schemas import TILES
+
+SCORED_SCHEMA = pa.schema([("tile_id", pa.string()), ("state", pa.string())])
+
+MAX_TASK_FAILURES = "4"  # Spark's default
+
+
+def score_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
+    """Score every tile that has no record, then write the `tiles` table from the records; gives counts of tiles.
+
+    Raises IncompleteError where tiles failed, unless the run allows a partial result.
+    """
+    tiles = run.unfinished()
+    if len(tiles):
+        describe(spark, "score tiles")
+        plan = run.plan
+        function = _scoring(plan.mosaic, plan.zones.to_bytes(), plan.recipe, run.scores, run.folder.ledger, _attempts(spark))
+        one_a_task = spark.createDataFrame(tiles).repartitionByRange(len(tiles), "seq")
+        one_a_task.mapInArrow(function, spark_schema(SCORED_SCHEMA)).write.format("noop").mode("overwrite").save()
+    describe(spark, "write the table of tiles")
+    records = spark.read.schema(TILES).option("multiLine", "true").json(str(run.folder.scores / "_ledger"))
+    records.repartition(1).sortWithinPartitions("tile_id").write.mode("overwrite").parquet(str(run.folder.scores / "tiles"))
+    counts = tile_counts(run)
+    if counts["failed"] and not run.allow_partial:
+        raise IncompleteError(_failure(run, counts["failed"]))
+    return {"tiles": counts}
+
+
+def tile_counts(run: Run) -> dict[str, int]:
+    """Tiles by state, pixel-years of a bad norm, missing objects."""
+    tiles = _table(run).to_table(columns=["state", "n_bad_norm", "missing_objects"])
+    states = {state: pc.sum(pc.equal(tiles["state"], state)).as_py() or 0 for state in ("done", "empty", "failed")}
+    return states | {name: pc.sum(tiles[name]).as_py() or 0 for name in ("n_bad_norm", "missing_objects")}
+
+
+def unscored_tiles(run: Run) -> Iterator[dict[str, Any]]:
+    """Rows of the tiles table that gave no score: empty or failed."""
+    columns = ["tile_id", "state", "error", "y0", "x0", "height", "width"]
+    for batch in _table(run).to_batches(columns=columns, filter=ds.field("state") != "done"):
+        yield from batch.to_pylist()
+
+
+def _table(run: Run) -> ds.Dataset:
+    return ds.dataset(str(run.folder.scores / "tiles"), format="parquet")
+
+
+def _failure(run: Run, n_failed: int) -> str:
+    first = next(tile for tile in unscored_tiles(run) if tile["state"] == "failed")
+    return (
+        f"{n_failed} of {run.plan.n_tiles} tiles failed, nothing was published; first {first['tile_id']}: {first['error']}; "
+        "run again to try them once more, or add --allow-partial"
+    )
+
+
+def _attempts(spark: SparkSession) -> int:
+    """How often Spark tries a task before it gives up the job."""
+    master = str(spark.sparkContext.master)
+    if master.startswith("local[") and "," in master:
+        return int(master.rstrip("]").rsplit(",", 1)[1])
+    if master == "local" or master.startswith("local["):
+        return 1
+    return int(spark.conf.get("spark.task.maxFailures", MAX_TASK_FAILURES) or MAX_TASK_FAILURES)
+
+
+def _scoring(
+    mosaic: Mosaic, zones: bytes, recipe: Recipe, raster: RasterStore, ledger: ScoreLedger, attempts: int
+) -> ArrowFunction:
+    """Tiles (row, col) -> SCORED_SCHEMA. A tile that fails is tried again by Spark; the last attempt records the failure."""
+
+    def score(batches: Batches) -> Batches:
+        context = TaskContext.get()
+        attempt = context.attemptNumber() if context else 0
+        for batch in batches:
+            for tile in tiles_of(batch, raster):
+                try:
+                    record = score_tile(tile, mosaic, zones_of(zones), recipe, raster, ledger, attempt)
+                except Exception as cause:
+                    if attempt + 1 < attempts:
+                        raise
+                    record = failed_record(tile, attempt, " ".join(f"{type(cause).__name__}: {cause}".split())[:500])
+                    ledger.record(record)
+                yield pa.RecordBatch.from_pylist([{"tile_id": record.tile_id, "state": record.state}], SCORED_SCHEMA)
+
+    return score

@@ -1,0 +1,73 @@
+"""What a run found, in a few lines: area by year, the largest changes, where the files are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
+from rich.console import Console
+from rich.table import Table
+
+LARGEST = 5
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures of a finished run."""
+
+    polygons: int
+    by_year: list[tuple[int | None, int, float]]
+    """year, polygons, hectares"""
+    largest: list[dict[str, Any]]
+
+
+def summarize(spark: SparkSession, tables: Path, crs: str) -> Summary:
+    """Read the published polygons."""
+    polygons = spark.read.format("geoparquet").load(str(tables / "change_polygons"))
+    years = polygons.groupBy(F.col("year_mode").alias("year")).agg(
+        F.count("*").alias("n"), (F.sum("area_m2") / 10_000).alias("hectares")
+    )
+    point = F.call_function("ST_PointOnSurface", F.col("geometry"))
+    if crs != "EPSG:4326":
+        point = F.call_function("ST_Transform", point, F.lit(crs), F.lit("EPSG:4326"))
+    largest = (
+        polygons.orderBy(F.desc("area_m2"), "change_id")
+        .limit(LARGEST)
+        .select("change_id", "year_mode", "kind", "area_m2", "effect_mean", point.alias("point"))
+        .select(
+            "change_id", "year_mode", "kind", "area_m2", "effect_mean",
+            F.call_function("ST_X", "point").alias("lon"), F.call_function("ST_Y", "point").alias("lat"),
+        )
+    )  # fmt: skip
+    by_year = sorted(((row["year"], row["n"], row["hectares"]) for row in years.collect()), key=lambda row: row[0] or 0)
+    return Summary(sum(n for _, n, _ in by_year), by_year, [row.asDict() for row in largest.collect()])
+
+
+def print_summary(manifest: dict[str, Any], folder: Path, console: Console) -> None:
+    """Write the summary of run.json for a person."""
+    counts, summary, seconds = manifest["counts"], manifest["summary"], manifest["seconds"]
+    console.print(
+        f"{counts['tiles']['done']:,} tiles, {counts['pixels_scored']:,} pixels scored, "
+        f"{summary['polygons']:,} changes at score >= {counts['threshold']:.4g}"
+    )
+    if summary["by_year"]:
+        table = Table("year", "changes", "hectares", title="area changed by year", title_justify="left")
+        for year, n, hectares in summary["by_year"]:
+            table.add_row(str(year), f"{n:,}", f"{hectares:,.1f}")
+        console.print(table)
+        table = Table(
+            "change_id", "year", "kind", "hectares", "effect", "lon, lat", title="largest changes", title_justify="left"
+        )
+        for row in summary["largest"]:
+            where = f"{row['lon']:.5f}, {row['lat']:.5f}"
+            hectares = f"{row['area_m2'] / 10_000:,.2f}"
+            table.add_row(str(row["change_id"]), str(row["year_mode"]), row["kind"], hectares, f"{row['effect_mean']:.3f}", where)
+        console.print(table)
+    for warning in manifest["warnings"]:
+        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
+    console.print(f"{sum(seconds.values()):.0f} s: {parts}", soft_wrap=True)
+    console.print(f"results: {folder}", markup=False, soft_wrap=True)
