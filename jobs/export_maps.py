@@ -1,0 +1,26 @@
+"""Tables and rasters to maps; then the run is published.
+
+spark-submit --properties-file conf/spark-defaults.conf jobs/export_maps.py RUN.yaml
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from terradrift.cli import guarded, one_argument
+from terradrift.spark.detect_changes import publish, run_stage
+from terradrift.spark.jobs import open_stage
+
+STAGE = "export_maps"
+
+
+def main() -> None:
+    """Run the stage on what the stages before wrote."""
+    with open_stage(STAGE, Path(one_argument(STAGE, sys.argv))) as (spark, run):
+        run_stage(spark, run, STAGE)
+        publish(spark, run)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,25 @@
+"""Scores to whole polygons, before SQL.
+
+spark-submit --properties-file conf/spark-defaults.conf jobs/polygonize_changes.py RUN.yaml
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from terradrift.cli import guarded, one_argument
+from terradrift.spark.detect_changes import run_stage
+from terradrift.spark.jobs import open_stage
+
+STAGE = "polygonize_changes"
+
+
+def main() -> None:
+    """Run the stage on what the stages before wrote."""
+    with open_stage(STAGE, Path(one_argument(STAGE, sys.argv))) as (spark, run):
+        run_stage(spark, run, STAGE)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

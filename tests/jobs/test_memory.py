@@ -1,0 +1,143 @@
+"""Memory: one score task stays below what the plan says, and the driver's does not grow with the tiles."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mosaics import write_mosaic
+from terradrift.estimate import task_memory
+from terradrift.params import params_from
+from terradrift.planning import plan_run
+from terradrift.run import open_run
+
+LEAST_SHARE = 0.35
+"""A plan that says three times what is needed refuses what would do."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A mosaic and how a tile of it is scored."""
+
+    tile_size: int
+    years: int = 9
+    bands: int = 64
+    chunk: int = 256
+    shard: int | None = 512
+    is_float: bool = False
+    scores: dict[str, Any] | None = None
+
+
+CASES = {
+    "a tile of one chunk": Case(256),
+    "a tile of sixteen chunks": Case(1024),
+    "two years, no annual bands, a large tile": Case(2048, years=2, scores={"annual": []}),
+    "many years and few bands": Case(256, years=30, bands=8, chunk=64, shard=256),
+    "float vectors, not sharded": Case(512, years=4, bands=32, chunk=128, shard=None, is_float=True),
+}
+
+WORKER = """
+import pickle, sys
+import terradrift.spark.score_tiles  # what a worker of Spark has loaded
+import pandas, pyspark.worker_util, pyspark.sql.pandas.serializers
+from terradrift.aoi import Zones
+from terradrift.score_tile import score_tile
+with open(sys.argv[1], "rb") as file:
+    tile, mosaic, zones, recipe, raster, ledger = pickle.load(file)
+record = score_tile(tile, mosaic, Zones.from_bytes(zones), recipe, raster, ledger)
+assert record.n_valid > 0
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+"""VmHWM, not ru_maxrss: the latter begins with the peak of the process that started this one."""
+
+
+def repeated_mosaic(path: Path, case: Case) -> Path:
+    """A mosaic of one tile whose objects are links to a few: large without being written."""
+    size = case.shard or case.chunk
+    most = round(
+        127.5 * (5 / case.bands) ** 0.25
+    )  # whole numbers up to this make vectors of length 1, that no codec makes smaller
+    values: np.ndarray = np.random.default_rng(1).integers(-most, most + 1, (3, case.bands, size, size), np.int8)
+    if case.is_float:
+        values = np.where(values == -128, np.nan, values.astype(np.float32) / 100)
+    extra: dict[str, Any] = (
+        {"fill_value": np.nan, "attributes": {"geoemb:quantization": {"method": "none"}}} if case.is_float else {}
+    )
+    write_mosaic(path, values, chunk=case.chunk, shard=case.shard, **extra)
+    file = path / "embeddings" / "zarr.json"
+    shape = [case.years, case.bands, case.tile_size, case.tile_size]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "shape": shape}))
+    for time in range(case.years):
+        for row in range(max(1, case.tile_size // size)):
+            for col in range(max(1, case.tile_size // size)):
+                key = path / f"embeddings/c/{time}/0/{row}/{col}"
+                key.parent.mkdir(parents=True, exist_ok=True)
+                if not key.exists():
+                    os.link(path / f"embeddings/c/{time % 3}/0/0/0", key)
+    years = write_mosaic(path.with_name("years.zarr"), np.zeros((case.years, 1, 8, 8), np.int8), chunk=8, shard=8)
+    for name in ("zarr.json", "c/0"):
+        (path / "time" / name).write_bytes((years / "time" / name).read_bytes())
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(CASES))
+def test_a_score_task_stays_within_what_the_plan_says(tmp_path: Path, name: str) -> None:
+    case = CASES[name]
+    mosaic = repeated_mosaic(tmp_path / "mosaic.zarr", case)
+    settings = {"mosaic": str(mosaic), "output": str(tmp_path / "out"), "tile_size": case.tile_size}
+    plan = plan_run(params_from(settings | ({} if case.scores is None else {"scores": case.scores})))
+    run = open_run(plan)
+    tile = run.scores.tile(0, 0)
+    with (tmp_path / "task").open("wb") as file:
+        pickle.dump((tile, plan.mosaic, plan.zones.to_bytes(), plan.recipe, run.scores, run.folder.ledger), file)
+    environment = os.environ | {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "NUMBA")}
+    ran = subprocess.run(
+        [sys.executable, "-c", WORKER, str(tmp_path / "task")], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    peak, projected = int(ran.stdout) << 10, task_memory(plan.mosaic, plan.recipe, plan.tile_size)
+    assert LEAST_SHARE * projected <= peak <= projected, f"{peak >> 20} of {projected >> 20} MiB"
+
+
+DRIVER = """
+import json, sys
+from terradrift.estimate import describe
+from terradrift.params import params_from
+from terradrift.planning import plan_run
+from terradrift.run import Run, run_folder
+
+def peak():
+    return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))) / 1024
+
+settings = json.loads(sys.argv[1])
+for rows in (1, 1, 10, 100):  # the first loads what is loaded once
+    area = [-180, 80 - (rows - 0.5) * 0.256, -180 + 999.5 * 0.256, 80]
+    plan = plan_run(params_from(settings | {"aoi": area}))
+    counts = [plan.n_tiles, describe(plan)["tiles"], len(Run(plan, run_folder(plan)).unfinished())]
+    print(json.dumps([counts, peak()]))
+"""
+
+
+@pytest.mark.slow
+def test_the_driver_s_memory_does_not_grow_with_the_tiles(tmp_path: Path) -> None:
+    """A plan holds its tiles as numbers: 10^5 of them are a few MB."""
+    values = np.full((2, 4, 64, 64), -128, np.int8)
+    mosaic = write_mosaic(tmp_path / "mosaic.zarr", values, transform=(0.001, 0.0, -180.0, 0.0, -0.001, 80.0))
+    file = mosaic / "embeddings" / "zarr.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "shape": [2, 4, 160_000, 360_000]}))
+    settings = {"mosaic": str(mosaic), "output": str(tmp_path / "out"), "tile_size": 256}
+    ran = subprocess.run([sys.executable, "-c", DRIVER, json.dumps(settings)], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    counts, megabytes = zip(*map(json.loads, ran.stdout.splitlines()), strict=True)
+    assert counts == tuple([n] * 3 for n in (1_000, 1_000, 10_000, 100_000))
+    assert megabytes[3] - megabytes[1] < 20

@@ -1,0 +1,79 @@
+"""Every command of the README is run, on a smaller scene; its run file and its Python are tried."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import terradrift as td
+from terradrift.params import params_from
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+BIN = Path(sys.executable).parent
+ENVIRONMENT = os.environ | {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "COLUMNS": "100"}
+IN_TESTS_OF_THEIR_OWN = ("git clone", "make ")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Lines of the shell blocks but those that make set-up anew."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith(IN_TESTS_OF_THEIR_OWN)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with a small demo scene."""
+    folder = tmp_path_factory.mktemp("readme")
+    for name in ("conf", "jobs", "sql"):
+        (folder / name).symlink_to(ROOT / name)
+    td.write_scene(folder / "data/demo", size=256, seed=0)
+    return folder
+
+
+def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    words = shlex.split(command)
+    words[0] = str(BIN / Path(words[0]).name)
+    words = ["local[2,4]" if word.startswith("spark://") else "conf/demo.yaml" if word == "RUN.yaml" else word for word in words]
+    return subprocess.run(words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+
+def test_every_command_ends_well(folder: Path) -> None:
+    found = commands()
+    assert sum("terradrift run" in command for command in found) == 1
+    order = sorted(found, key=lambda command: "terradrift run" not in command)  # the others need its results
+    for command in order:
+        done = run(folder, command)
+        assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+        assert "Traceback" not in done.stdout + done.stderr
+    assert (folder / "results/demo/latest.json").is_file()
+
+
+def test_the_python_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (code,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert len(names["run"].polygons) > 0
+
+
+def test_the_run_file_is_valid() -> None:
+    (text,) = blocks("yaml")
+    params = params_from(yaml.safe_load(text))
+    assert params.years == (2017, 2024)
+
+
+def test_pictures_and_files_named_are_there() -> None:
+    for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README) + re.findall(r"`(conf/[\w./]+)`", README):
+        assert (ROOT / name).is_file(), name

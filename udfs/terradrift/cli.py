@@ -1,0 +1,154 @@
+"""The command: thin; every verb is a few calls."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from terradrift.errors import InputError, TerradriftError
+
+app = typer.Typer(
+    help="Where, when and how the ground changed: annual satellite embeddings to change maps.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+INTERRUPTED, OUR_BUG = 130, 70
+
+_UsageError: Any = typer.BadParameter.__bases__[0]
+"""A wrong command, option or argument; typer has a click of its own and exports only this class's children."""
+
+RunFile = Annotated[Path, typer.Argument(help="Run file (YAML).", show_default=False)]
+Output = Annotated[Path, typer.Argument(help="Output folder of a run.", show_default=False)]
+Master = Annotated[str | None, typer.Option(help="Spark master; default: all cores of this machine.")]
+
+
+@app.command()
+def plan(run_file: RunFile, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Tiles, requests, bytes and memory of a run, from metadata alone: no Spark, no pixel."""
+    from terradrift.estimate import describe
+    from terradrift.plan_report import print_plan
+    from terradrift.planning import plan_run
+
+    found = plan_run(str(run_file))
+    if as_json:
+        typer.echo(json.dumps(describe(found), indent=1))
+    else:
+        print_plan(found, Console())
+
+
+@app.command()
+def run(
+    run_file: RunFile,
+    master: Master = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Keep finished tiles of the same run, or do all again.")
+    ] = True,
+    allow_partial: Annotated[bool, typer.Option(help="Publish although tiles failed.")] = False,
+) -> None:
+    """The whole job: scores, polygons, tables and maps."""
+    from terradrift.spark.jobs import run_job
+
+    run_job(run_file, master=master, resume=resume, allow_partial=allow_partial)
+
+
+@app.command()
+def status(out: Output, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """What is finished in an output folder, from its records alone."""
+    from terradrift.status import print_status, read_status
+
+    found = read_status(out)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+    else:
+        print_status(found, Console())
+
+
+@app.command()
+def sql(
+    out: Output,
+    query: Annotated[str | None, typer.Argument(help="One SQL statement; none opens a shell.", show_default=False)] = None,
+    master: Master = None,
+) -> None:
+    """SQL on the result tables, with Sedona's functions."""
+    from terradrift.spark.sql_shell import open_shell
+
+    open_shell(out, query, master)
+
+
+@app.command()
+def scene(
+    directory: Annotated[Path, typer.Argument(help="Folder to write.", show_default=False)],
+    kind: Annotated[str, typer.Option(help="quiet, tropical or agri.")] = "quiet",
+    size: Annotated[int, typer.Option(help="Height and width in pixels.")] = 1024,
+    years: Annotated[int, typer.Option(help="Number of years, the last 2025.")] = 9,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal scenes.")] = 0,
+) -> None:
+    """A synthetic mosaic with planted, known changes, in the layout of the public one."""
+    from terradrift.scene import write_scene
+
+    write_scene(directory, kind=kind, size=size, years=years, seed=seed)
+    typer.echo(f"scene: {directory} (mosaic.zarr, aoi.geojson, truth.parquet, truth.zarr)")
+
+
+@app.command()
+def tiles(
+    table: Annotated[Path, typer.Argument(help="GeoParquet file or folder, any CRS.", show_default=False)],
+    archive: Annotated[Path, typer.Argument(help="PMTiles file to write.", show_default=False)],
+    layer: Annotated[str | None, typer.Option(help="Name of the layer; default: the file's name.")] = None,
+    min_zoom: Annotated[int, typer.Option(help="Smallest zoom.")] = 0,
+    max_zoom: Annotated[int, typer.Option(help="Largest zoom.")] = 13,
+    master: Master = None,
+) -> None:
+    """Any GeoParquet to vector tiles."""
+    from terradrift.spark.tiles_job import table_to_tiles
+
+    table_to_tiles(table, archive, layer=layer, min_zoom=min_zoom, max_zoom=max_zoom, master=master)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; every expected failure is one line on stderr and the exit code of its error."""
+    args = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
+    return guarded(lambda: typer.main.get_command(app).main(args=args, prog_name="terradrift", standalone_mode=False))
+
+
+def guarded(work: Callable[[], Any]) -> int:
+    """Exit code of `work`; every expected failure is one line on stderr."""
+    try:
+        return int(work() or 0)
+    except TerradriftError as error:
+        return _fail(str(error), error.exit_code)
+    except typer.Exit as error:
+        return error.exit_code
+    except _UsageError as error:
+        return _fail(error.format_message(), InputError.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted; run again to resume", INTERRUPTED)
+    except Exception:
+        traceback.print_exc()
+        return _fail("this is a defect of terradrift: please report it with the lines above", OUR_BUG)
+
+
+def one_argument(name: str, argv: Sequence[str]) -> str:
+    """The only argument of a script."""
+    if len(argv) != 2:
+        raise InputError(f"{name}: found {len(argv) - 1} arguments; expected one: the run file")
+    return argv[1]
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    shown = "".join(character if character.isprintable() else "?" for character in line)  # names in foreign files may hold any
+    sys.stderr.write(f"{shown}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
