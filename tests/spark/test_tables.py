@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging.config
 import os
 import subprocess
 from collections.abc import Iterator
@@ -15,8 +16,6 @@ import duckdb_extension_spatial
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import py4j.java_gateway
-import py4j.protocol
 import pyarrow.parquet as pq
 import pyproj
 import pyspark
@@ -371,10 +370,13 @@ def test_a_query_that_spark_cannot_read_is_refused_in_one_line(spark: SparkSessi
     assert "\n" not in str(refused.value)
 
 
-def test_an_exception_pyspark_did_not_translate_is_refused_alike(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(py4j.java_gateway, "get_return_value", py4j.protocol.get_return_value)
+def test_a_refused_query_stays_one_line_after_logging_is_configured(
+    spark: SparkSession, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})  # as libraries do: enables every logger
     with pytest.raises(InputError, match=r"^sql: \[TABLE_OR_VIEW_NOT_FOUND\]"):
         run_query(spark, "SELECT * FROM nowhere")
+    assert "errorClass" not in "".join(capfd.readouterr())
 
 
 def test_an_output_without_a_run_is_refused(spark: SparkSession, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pyspark
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
+from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from terradrift.errors import InputError, SetupError, StoreError, TerradriftError
@@ -121,7 +122,8 @@ def _start(app_name: str, master: str | None, conf: Mapping[str, str]) -> SparkS
     if not submitted:
         settings = {**_for_new_java(local, conf), **settings}
     # Its page of JSON for every SQL error would stand beside the one line that is ours.
-    logging.getLogger("SQLQueryContextLogger").disabled = True
+    # By its level: `disabled` is undone by whoever configures logging later. Of PySpark's class: it logs with keywords.
+    PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
     jvm = None if submitted or SparkContext._gateway else Jvm(settings)
     try:
         SparkContext(conf=SparkConf().setAll(list(settings.items())), gateway=jvm and jvm.gateway)

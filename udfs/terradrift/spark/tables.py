@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pyproj
-from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
@@ -160,9 +160,8 @@ def run_query(spark: SparkSession, text: str) -> DataFrame:
     """One SQL statement of the person at the keyboard. Raises InputError with the cause where Spark cannot read it."""
     try:
         return spark.sql(text.strip().rstrip(";"))
-    except (AnalysisException, Py4JJavaError) as cause:  # PySpark does not always name Java's exception as its own
-        reason = cause.getMessage() if isinstance(cause, AnalysisException) else cause.java_exception.getMessage()
-        raise InputError(f"sql: {' '.join(str(reason or cause).split())}") from cause
+    except AnalysisException as cause:
+        raise InputError(f"sql: {' '.join(str(cause.getMessage() or cause).split())}") from cause
 
 
 def declare_variables(spark: SparkSession) -> None:
