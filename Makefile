@@ -25,7 +25,7 @@ setup: $(DONE)/packages $(DONE)/package $(DONE)/java $(DONE)/jars
 setup-dev: $(DONE)/packages-dev setup
 
 test: setup-dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(DONE)/packages-dev $(DONE)/package
 	@$(BIN)/ruff check .
