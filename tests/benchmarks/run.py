@@ -31,15 +31,20 @@ class Row:
 
 ROWS = {
     "floor: the same chunks through zstd alone": "score_floor.py",
-    "terradrift, score stage": "score_ours.py",
+    "terradrift, two annual scores": "score_ours.py bitemporal",
+    "terradrift, calibrated": "score_ours.py trajectory",
     "xarray + dask": "score_xarray_dask.py",
 }
 
 
 def measure(script: str, scene: Path, out: Path) -> dict[str, float]:
     """Run one script; it prints its figures as its last line."""
+    name, *arguments = script.split()
     done = subprocess.run(
-        [sys.executable, str(HERE / script), str(scene), str(out)], env=os.environ | ONE_THREAD, capture_output=True, text=True
+        [sys.executable, str(HERE / name), str(scene), str(out), *arguments],
+        env=os.environ | ONE_THREAD,
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         raise SystemExit(f"{script}: {done.stderr.strip()[-2000:]}")
@@ -59,10 +64,10 @@ def main() -> None:
         td.write_scene(scene, kind="quiet", size=options.size, seed=0)
         rows = []
         # ours first: the floor compresses the very chunks that ours wrote
-        for name in sorted(ROWS, key=lambda name: ROWS[name] != "score_ours.py"):
+        for name in sorted(ROWS, key=lambda name: not ROWS[name].startswith("score_ours.py b")):
             figures = measure(ROWS[name], scene, out)
             rows.append(Row(name, figures["cpu_s"] / figures["mpx"], figures["wall_s"] / figures["mpx"], figures["peak_mib"]))
-    floor, ours = (next(row for row in rows if row.name.startswith(start)) for start in ("floor", "terradrift"))
+    floor, ours = (next(row for row in rows if row.name.startswith(start)) for start in ("floor", "terradrift, two"))
     print(f"score stage: 9 years x 64 bands, two annual scores with robust z, scene of {options.size} pixels a side")
     print(f"machine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print("\n| program | CPU s per Mpx | wall s per Mpx | peak MiB | CPU over floor | CPU over ours |")

@@ -30,7 +30,7 @@ def chunks(folder: Path, layout: object) -> list[bytes]:
 
 read = chunks(scene / "mosaic.zarr/embeddings", mosaic.layout)
 target = np.empty(mosaic.layout.chunk_bytes, np.uint8)
-level = next((out / "scores").glob("*")) / "scores.zarr/0"
+level = next((out / "bitemporal/scores").glob("*")) / "scores.zarr/0"
 written = []
 for array in ("scores", "change_score", "change_effect", "change_year", "change_kind"):
     layout, _ = parse_layout(array, (level / array / "zarr.json").read_bytes(), array)

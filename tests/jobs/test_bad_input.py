@@ -23,7 +23,7 @@ import yaml
 
 from mosaics import ORIGIN, STEP, unit_codes, write_mosaic
 from terradrift.cli import main
-from terradrift.estimate import TASK_MEMORY_VARIABLE
+from terradrift.memory import TASK_MEMORY_VARIABLE
 from terradrift.planning import plan_run
 from test_mosaic import BAD_MOSAICS, edit_array, edit_group
 

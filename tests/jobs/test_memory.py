@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from mosaics import write_mosaic
-from terradrift.estimate import task_memory
+from terradrift.memory import task_memory
 from terradrift.params import params_from
 from terradrift.planning import plan_run
 from terradrift.run import open_run

@@ -17,7 +17,7 @@ import yaml
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import BinaryType, StringType, StructField, StructType
 
-from terradrift.kernels.detectors import KINDS
+from terradrift.kernels.series import KINDS
 from terradrift.spark.schemas import (
     ATTRIBUTES,
     BBOX,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from terradrift.calibration import Calibration, Candidates
 from terradrift.grid import Tile
 from terradrift.params import Polygons
 from terradrift.score_store import CHANGED, RasterStore
@@ -25,6 +26,12 @@ class Decision:
     effect: npt.NDArray[np.float32]
     year: npt.NDArray[np.int16]
     kind: npt.NDArray[np.uint8]
+    q: npt.NDArray[np.float32] | None
+    """Smallest false discovery rate at which the pixel is mapped; None without calibration."""
+
+    def rasters(self) -> dict[str, npt.NDArray[Any]]:
+        """What the decision's store holds."""
+        return {"changed": self.changed} | ({} if self.q is None else {"q": self.q})
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,13 @@ class DecisionRule:
     scores: RasterStore
     decision: RasterStore
     years: tuple[int, ...]
-    threshold: float
-    """A pixel is mapped when its score is at least this."""
+    candidates: Candidates
+    """A pixel that is none is not mapped, whatever its score."""
+    threshold: float | None
+    """A candidate is mapped when its score is at least this; None where the false discovery rate decides."""
+    calibration: Calibration | None
+    fdr: float | None
+    """A candidate is mapped when its q is at most this."""
     polygons: Polygons
 
     def decide(self, tile: Tile) -> Decision:
@@ -45,7 +57,13 @@ class DecisionRule:
         }
         score = rasters["score"]
         known = np.isfinite(score)
-        mapped = known & (score >= np.float32(self.threshold))
+        candidate = known & self.candidates.among(rasters["effect"], rasters["kind"])
+        q = None
+        if self.calibration is not None and self.fdr is not None:
+            q = self.calibration.of(score, self.scores.read_tile(tile, "stratum"), candidate)
+            mapped = candidate & (q <= np.float32(self.fdr))
+        else:
+            mapped = candidate & (score >= np.float32(np.nan if self.threshold is None else self.threshold))
         changed = np.where(known, mapped.astype(np.uint8), np.uint8(CHANGED.fill_value))
         group = np.ones_like(score, np.int32) if self.polygons.group_by == "none" else rasters[self.polygons.group_by]
-        return Decision(changed, np.where(mapped, group, 0).astype(np.int32), **rasters)
+        return Decision(changed, np.where(mapped, group, 0).astype(np.int32), q=q, **rasters)

@@ -1,30 +1,15 @@
-"""What a run will cost: objects, requests, bytes and memory, from the shape of its input and output."""
+"""What a run will cost: objects, requests and bytes, from the shape of its input and output."""
 
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from terradrift.errors import InputError
-from terradrift.kernels.score_block import PIXELS, Recipe
-from terradrift.mosaic import Mosaic
-
-if TYPE_CHECKING:
-    from terradrift.planning import Plan
-
-MIB = 1 << 20
-
-TASK_MEMORY_VARIABLE = "TERRADRIFT_TASK_MEMORY"
-"""Memory allowed to one task in MiB; the same variable on a laptop and under spark-submit."""
-
-DEFAULT_TASK_MEMORY_MIB = 4096
-
-RESERVED_MIB = 420
-"""A worker with its imports that compiles the kernels: 255 MiB, 65 more with what it runs, 80 more for compiling."""
+from terradrift.memory import allowed_task_memory, task_memory
+from terradrift.planning import Plan
 
 SAMPLED_OBJECTS = 24
 """Objects looked at to estimate stored bytes and to name the input."""
@@ -73,39 +58,6 @@ def estimate(plan: Plan) -> Estimate:
         output_bytes=pixels * (4 * len(plan.years) * len(recipe.annual) + 11),
         task_memory_bytes=task_memory(plan.mosaic, recipe, plan.tile_size),
     )
-
-
-def task_memory(mosaic: Mosaic, recipe: Recipe, tile_size: int) -> int:
-    """Projected peak of one score task in bytes.
-
-    A worker, two chunk rows as they are stored (one in use, one on its way; at most their decompressed size), two blocks (one
-    in use, the next being decompressed) and what their scores need, the tile's zones (int32) and mask, its rasters, and the
-    largest of them encoded twice (parts and whole).
-    """
-    layout = mosaic.layout
-    years, bands, size = len(recipe.years), layout.shape[1], layout.dtype.itemsize
-    height, width = mosaic.chunk_shape
-    row = years * bands * height * min(tile_size, mosaic.grid.width) * size
-    block = years * bands * height * width * size
-    in_use = block if mosaic.quantization == "signed_square" else 2 * years * bands * height * width * max(4, size)
-    partial = layout.chunk_bytes if layout.chunk[0] > 1 or layout.chunk[1] < bands else 0
-    annual = 4 * years * len(recipe.annual)
-    block_output = height * width * (annual + 11)
-    series = PIXELS * (bands * years * size + 4 * years * years * 8 * 2)
-    zones = tile_size * tile_size * 5
-    rasters = tile_size * tile_size * (annual + 11)
-    encoded = 2 * tile_size * tile_size * max(annual, 4)
-    return RESERVED_MIB * MIB + 2 * row + block + in_use + partial + block_output + series + zones + rasters + encoded
-
-
-def allowed_task_memory() -> int:
-    """Bytes one task may use."""
-    text = os.environ.get(TASK_MEMORY_VARIABLE, str(DEFAULT_TASK_MEMORY_MIB))
-    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 1 << 24:
-        raise InputError(
-            f"{TASK_MEMORY_VARIABLE}: found {text!r}; expected a whole number of MiB, like {DEFAULT_TASK_MEMORY_MIB}"
-        )
-    return int(text) * MIB
 
 
 def sampled_keys(plan: Plan) -> list[str]:

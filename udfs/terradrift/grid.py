@@ -48,6 +48,10 @@ class Window:
         y1, x1 = min(self.y1, other.y1), min(self.x1, other.x1)
         return Window(y0, x0, y1 - y0, x1 - x0) if y1 > y0 and x1 > x0 else None
 
+    def coarser(self, step: int) -> Window:
+        """The window in pixels of step x step; y0 and x0 are multiples of step."""
+        return Window(self.y0 // step, self.x0 // step, -(-self.height // step), -(-self.width // step))
+
     def slices(self, origin: Window) -> tuple[slice, slice]:
         """Where this window lies in an array that covers `origin`."""
         return (
@@ -91,6 +95,11 @@ class Grid:
     @property
     def window(self) -> Window:
         return Window(0, 0, self.height, self.width)
+
+    def coarser(self, step: int) -> Grid:
+        """The grid whose pixels are step x step pixels of this one; the last row and column may reach beyond it."""
+        a, b, c, d, e, f = self.transform
+        return Grid(self.crs, (a * step, b, c, d, e * step, f), -(-self.height // step), -(-self.width // step))
 
     def x(self, col: float) -> float:
         """CRS x of column coordinate `col` (whole numbers are pixel corners)."""

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from terradrift.aoi import Zones, read_aoi, usable_width
 from terradrift.errors import InputError
-from terradrift.estimate import MIB, TASK_MEMORY_VARIABLE, allowed_task_memory, task_memory
 from terradrift.grid import Grid, Window
-from terradrift.kernels.score_block import Recipe, impossible, possible_annual
+from terradrift.kernels.detectors import CALIBRATED
+from terradrift.kernels.score_block import Recipe, impossible, lattice_step, possible_annual
+from terradrift.memory import MIB, TASK_MEMORY_VARIABLE, allowed_task_memory, task_memory
 from terradrift.mosaic import Mosaic, open_mosaic
 from terradrift.params import Params, load_params
 from terradrift.refine import RefineSettings
@@ -102,7 +103,8 @@ def plan_run(params: Params | str) -> Plan:
     mosaic.check_tile_size(params.tile_size)
     years = mosaic.select_years(params.years)
     zones = read_aoi(params.aoi, mosaic.grid)
-    recipe, notes = _recipe(params, years)
+    lattice = lattice_step(mosaic.chunk_shape) if params.change.detector in CALIBRATED else 0
+    recipe, notes = _recipe(params, years, lattice)
     window = zones.window(mosaic.grid, params.tile_size)
     rows, cols = zones.tiles(mosaic.grid, params.tile_size)
     warnings = (*zones.warnings, *notes)
@@ -126,7 +128,7 @@ def _check_output(output: Path, mosaic: Mosaic) -> None:
         raise InputError(f"output: found {output}, which lies in the mosaic; expected a folder outside it")
 
 
-def _recipe(params: Params, years: tuple[int, ...]) -> tuple[Recipe, list[str]]:
+def _recipe(params: Params, years: tuple[int, ...], lattice: int) -> tuple[Recipe, list[str]]:
     """What to compute; a default that this many years cannot give is left out, a wish is refused."""
     scores, n = params.scores, len(years)
     asked = scores.model_fields_set if "scores" in params.model_fields_set else set()
@@ -142,7 +144,7 @@ def _recipe(params: Params, years: tuple[int, ...]) -> tuple[Recipe, list[str]]:
         kept = possible_annual(annual, n, use_z)
         notes += [f"scores.annual: {name} needs more than {n} years and is left out" for name in annual if name not in kept]
         annual = kept
-    recipe = Recipe(scores.distance, annual, use_z, params.change.detector, years)
+    recipe = Recipe(scores.distance, annual, use_z, params.change.detector, years, lattice)
     for name in impossible(recipe):
         field = "change.detector" if name == params.change.detector else "scores.annual"
         what = f"{name} with robust_z" if use_z else name

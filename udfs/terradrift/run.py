@@ -25,7 +25,7 @@ from terradrift.kernels.quantize import UNIT_PRODUCT
 from terradrift.ledger import RunFolder, code_version, identity
 from terradrift.mosaic import ReadReport
 from terradrift.planning import Plan
-from terradrift.score_store import CHANGED, RasterStore, raster_store, score_arrays
+from terradrift.score_store import CHANGED, DECOY_ARRAYS, Q, RasterStore, raster_store, score_arrays
 from terradrift.store import open_store
 
 IDENTITY_BYTES = 4096
@@ -49,6 +49,13 @@ class Run:
     @cached_property
     def scores(self) -> RasterStore:
         return self._raster(self.folder.scores / "scores.zarr")
+
+    @cached_property
+    def decoys(self) -> RasterStore:
+        """On the lattice; only with calibration."""
+        step = self.plan.recipe.lattice
+        path, plan = self.folder.scores / "decoys.zarr", self.plan
+        return raster_store(str(path), plan.grid.coarser(step), plan.window.coarser(step), plan.tile_size // step)
 
     @cached_property
     def decision(self) -> RasterStore:
@@ -98,10 +105,12 @@ def open_run(plan: Plan, *, allow_partial: bool = False) -> Run:
     if plan.mosaic.attribution:
         attributes["attribution"] = plan.mosaic.attribution
     if run.scores.store.size("zarr.json") is None:
-        arrays = score_arrays(bool(plan.recipe.annual))
-        run.scores.create(arrays, plan.years, plan.recipe.bands, attributes)
+        if plan.recipe.lattice:
+            run.decoys.create(DECOY_ARRAYS, attributes=attributes | {"title": "terradrift decoys"})
+        run.scores.create(score_arrays(plan.recipe), plan.years, plan.recipe.bands, attributes)
     if run.decision.store.size("zarr.json") is None:
-        run.decision.create([CHANGED], attributes=attributes | {"title": "terradrift change"})
+        arrays = [CHANGED] if plan.params.change.rule.fdr is None else [CHANGED, Q]
+        run.decision.create(arrays, attributes=attributes | {"title": "terradrift change"})
     return run
 
 

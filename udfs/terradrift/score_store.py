@@ -22,7 +22,10 @@ from zarr.codecs import ZstdCodec
 from terradrift.errors import StoreError
 from terradrift.geozarr import level_attributes, root_attributes, spatial_ref_attributes
 from terradrift.grid import Grid, Tile, Window
-from terradrift.kernels.detectors import KIND_NODATA, KINDS, YEAR_NODATA
+from terradrift.kernels.score_block import Recipe
+from terradrift.kernels.series import KIND_NODATA, KINDS, YEAR_NODATA
+from terradrift.kernels.strata import STRATUM_NODATA
+from terradrift.kernels.templates import DECOYS
 from terradrift.store import Store, open_store
 from terradrift.zarr_chunks import ABSENT, ArrayLayout, parse_layout
 
@@ -43,8 +46,8 @@ class RasterArray:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def score_arrays(has_annual: bool) -> tuple[RasterArray, ...]:
-    """The arrays of `scores.zarr`; `scores` only where annual bands were asked for."""
+def score_arrays(recipe: Recipe) -> tuple[RasterArray, ...]:
+    """The arrays of `scores.zarr`: `scores` only where annual bands were asked for, `stratum` only with calibration."""
     flags = {"flag_values": list(range(len(KINDS))), "flag_meanings": " ".join(KINDS)}
     annual = RasterArray("scores", "float32", math.nan, ("time", "band", "y", "x"), {"long_name": "annual change score"})
     change = (
@@ -58,8 +61,20 @@ def score_arrays(has_annual: bool) -> tuple[RasterArray, ...]:
         ),
         RasterArray("change_kind", "uint8", KIND_NODATA, attributes={"long_name": "kind of change", **flags}),
     )
-    return (annual, *change) if has_annual else change
+    stratum = RasterArray("stratum", "uint8", STRATUM_NODATA, attributes={"long_name": "stratum of alike embeddings"})
+    return (*((annual,) if recipe.annual else ()), *change, *((stratum,) if recipe.lattice else ()))
 
+
+DECOY_DIMS = ("decoy", "y", "x")
+
+DECOY_ARRAYS = (
+    RasterArray("decoy_score", "float32", math.nan, DECOY_DIMS, {"long_name": "statistic of the years in another order"}),
+    RasterArray("decoy_effect", "float32", math.nan, DECOY_DIMS, {"long_name": "size of change of the years in another order"}),
+    RasterArray("decoy_kind", "uint8", KIND_NODATA, DECOY_DIMS, {"long_name": "kind of change of the years in another order"}),
+)
+"""The arrays of `decoys.zarr`, on the lattice: one pixel in the middle of each of its pixels was drawn."""
+
+Q = RasterArray("q", "float32", math.nan, attributes={"long_name": "smallest false discovery rate at which it is mapped"})
 
 CHANGED = RasterArray(
     "changed", "uint8", 255, attributes={"long_name": "mapped as change", "flag_values": [0, 1], "flag_meanings": "no yes"}
@@ -101,14 +116,14 @@ class RasterStore:
         level = group.create_group("0", attributes=level_attributes(self.grid, self.window))
         for where in (group, level):
             self._coordinates(where, years, bands)
-        sizes = {"time": len(years), "band": len(bands), "y": self.window.height, "x": self.window.width}
+        sizes = {"time": len(years), "band": len(bands), "decoy": DECOYS, "y": self.window.height, "x": self.window.width}
         for array in arrays:
-            plane = array.dims == ("y", "x")
+            depth = tuple(sizes[dim] for dim in array.dims[:-2])
             level.create_array(
                 array.name,
                 shape=tuple(sizes[dim] for dim in array.dims),
-                chunks=(self.chunk, self.chunk) if plane else (1, 1, self.chunk, self.chunk),
-                shards=(self.tile_size, self.tile_size) if plane else (len(years), len(bands), self.tile_size, self.tile_size),
+                chunks=(*(1,) * len(depth), self.chunk, self.chunk),
+                shards=(*depth, self.tile_size, self.tile_size),
                 dtype=array.dtype,
                 fill_value=array.fill_value,
                 compressors=ZstdCodec(level=ZSTD_LEVEL, checksum=True),
@@ -168,11 +183,11 @@ class RasterStore:
         return written
 
     def read_tile(self, tile: Tile, name: str) -> npt.NDArray[Any]:
-        """One tile of a (y, x) array; a missing shard is the fill value."""
+        """One tile of an array, (..., y, x); a missing shard is the fill value."""
         layout = self.layout(name)
         key = layout.key(self._shard(layout, tile))
         where = f"{self.url}/{key}"
-        values = np.full(tile.window.shape, layout.fill_value, layout.dtype)
+        values = np.full((*layout.shape[:-2], *tile.window.shape), layout.fill_value, layout.dtype)
         data = self.store.get(key)
         if data is None:
             return values
@@ -185,9 +200,9 @@ class RasterStore:
             if start == ABSENT:
                 continue
             layout.decode(data[start : start + length], chunk, where)
-            y, x = (i * n for i, n in zip(position, layout.chunk, strict=True))
-            part = values[y : y + layout.chunk[0], x : x + layout.chunk[1]]
-            part[...] = chunk[: part.shape[0], : part.shape[1]]
+            starts = [i * n for i, n in zip(position, layout.chunk, strict=True)]
+            part = values[tuple(slice(at, at + n) for at, n in zip(starts, layout.chunk, strict=True))]
+            part[...] = chunk[tuple(slice(0, n) for n in part.shape)]
         return values
 
     def _shard(self, layout: ArrayLayout, tile: Tile) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import resource
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,30 @@ import numpy.typing as npt
 from terradrift.aoi import Zones
 from terradrift.grid import Tile
 from terradrift.kernels.score_block import Recipe, ScoreBlock, score_pixels
+from terradrift.kernels.strata import Strata
 from terradrift.ledger import ScoreLedger, TileRecord
 from terradrift.mosaic import Mosaic, ReadReport
 from terradrift.score_store import RasterStore
 
 
+@dataclass(frozen=True)
+class ScoreRasters:
+    """Where a tile goes."""
+
+    scores: RasterStore
+    decoys: RasterStore | None
+    """Only with calibration."""
+
+
 def score_tile(
-    tile: Tile, mosaic: Mosaic, zones: Zones, recipe: Recipe, raster: RasterStore, ledger: ScoreLedger, attempt: int = 0
+    tile: Tile,
+    mosaic: Mosaic,
+    zones: Zones,
+    recipe: Recipe,
+    rasters: ScoreRasters,
+    ledger: ScoreLedger,
+    strata: Strata | None = None,
+    attempt: int = 0,
 ) -> TileRecord:
     """Score a tile; the same bytes for the same tile and parameters, whoever does it and however often.
 
@@ -27,19 +45,22 @@ def score_tile(
     """
     started, report = time.monotonic(), ReadReport()
     inside = zones.mask(tile.window) >= 0
-    scored = ScoreBlock.empty(len(recipe.years), len(recipe.annual), *tile.window.shape)
-    rasters = scored.rasters()
+    scored = ScoreBlock.empty(recipe, *tile.window.shape)
     n_valid = n_bad_norm = 0
     for block in mosaic.read_blocks(tile.window, recipe.years, report, _chunks_with(inside, mosaic.chunk_shape)):
         y, x = block.window.slices(tile.window)
-        part, valid, bad = score_pixels(block.codes, recipe, inside[y, x])
-        for name, values in part.rasters().items():
-            rasters[name][..., y, x] = values
+        part, valid, bad = score_pixels(block.codes, recipe, inside[y, x], strata)
+        for name, values in part.rasters.items():
+            scored.rasters[name][..., y, x] = values
+        if part.decoys:
+            y, x = block.window.coarser(recipe.lattice).slices(tile.window.coarser(recipe.lattice))
+            for name, values in part.decoys.items():
+                scored.decoys[name][..., y, x] = values
         n_valid += valid
         n_bad_norm += bad
-    if not recipe.annual:
-        del rasters["scores"]
-    objects = raster.write_tile(tile, rasters)
+    objects = rasters.scores.write_tile(tile, scored.rasters)
+    if rasters.decoys is not None:
+        objects |= rasters.decoys.write_tile(rasters.decoys.tile(tile.row, tile.col), scored.decoys)
     record = TileRecord(
         tile_id=tile.id,
         row=tile.row,

@@ -3,59 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from terradrift.kernels.annual import ANNUAL, robust_z
-
-KINDS = ("none", "step", "ramp", "blip", "unconfirmed")
-"""Names of the codes in `change_kind`; code 255 is no data."""
-
-KIND_NODATA, YEAR_NODATA = 255, -1
-UNCONFIRMED = 4
-
-
-@dataclass(frozen=True)
-class Series:
-    """The years of a row of pixels: everything an annual score or a detector may look at."""
-
-    distance: npt.NDArray[np.float64]
-    """(time, time, pixel) in the metric of the run."""
-    cosine: npt.NDArray[np.float64]
-    """(time, time, pixel) cosine distance, the unit of every effect."""
-    valid: npt.NDArray[np.bool_]
-    """(time, pixel)"""
-    use_robust_z: bool
-
-    @cached_property
-    def annual(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Annual scores computed so far, by name; filled by `score`."""
-        return {}
-
-    def score(self, name: str) -> npt.NDArray[np.float64]:
-        """The annual score `name`, as robust z through time where the run asks for it: (time, pixel)."""
-        if name not in self.annual:
-            raw = ANNUAL[name](self.distance, self.valid)
-            self.annual[name] = robust_z(raw) if self.use_robust_z else raw
-        return self.annual[name]
-
-
-@dataclass(frozen=True)
-class Change:
-    """A detector's answer, (pixel) each."""
-
-    score: npt.NDArray[np.float64]
-    """The detector's statistic, larger = more change; NaN = no data."""
-    effect: npt.NDArray[np.float64]
-    """Size of the change in cosine distance; NaN = no data."""
-    year: npt.NDArray[np.int64]
-    """Position in time of the first year of the new state; -1 = no data."""
-    kind: npt.NDArray[np.uint8]
-    """Code of KINDS; 255 = no data."""
-
+from terradrift.kernels.annual import ANNUAL
+from terradrift.kernels.series import KIND_NODATA, UNCONFIRMED, Change, Series
+from terradrift.kernels.trajectory import trajectory
 
 Detector = Callable[[Series], Change]
 
@@ -97,7 +51,11 @@ def max_loo_medoid(series: Series) -> Change:
 
 
 DETECTORS: dict[str, Detector] = {
+    "trajectory": trajectory,
     "bitemporal": bitemporal,
     "max_difference": max_difference,
     "max_loo_medoid": max_loo_medoid,
 }
+
+CALIBRATED = ("trajectory",)
+"""Detectors that tell kinds of change apart and draw decoys: fdr, min_effect and kinds belong to them alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from terradrift.kernels.annual import ANNUAL, robust_z
-from terradrift.kernels.detectors import DETECTORS, KIND_NODATA, YEAR_NODATA, Series
+from terradrift.kernels.detectors import DETECTORS
 from terradrift.kernels.distances import DISTANCES
 from terradrift.kernels.gram import gram, guard_norm
 from terradrift.kernels.quantize import UNIT_PRODUCT
+from terradrift.kernels.series import KIND_NODATA, YEAR_NODATA, Series
+from terradrift.kernels.strata import STRATUM_NODATA, Strata, assign_strata
+from terradrift.kernels.templates import DECOYS
+from terradrift.kernels.trajectory import draw_decoys
 
 PIXELS = 2048
 """Pixels of a pass: their distances (9 x 9 float64) stay in the cache between the steps."""
+
+LATTICE = 8
+"""Pixels between the points that decoys are drawn on: one pixel in 64 with eight decoys tells as much as one in 16."""
+
+NO_NOISE = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,8 @@ class Recipe:
     detector: str
     years: tuple[int, ...]
     """Calendar years of the time axis."""
+    lattice: int = 0
+    """Pixels between the points where decoys are drawn; 0 without calibration."""
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -39,53 +51,69 @@ class Recipe:
 
 @dataclass(frozen=True)
 class ScoreBlock:
-    """Rasters of a block; the arrays of a tile are filled block by block."""
+    """Rasters of a block by the names they have in the store; the arrays of a tile are filled block by block."""
 
-    scores: npt.NDArray[np.float32]
-    """(time, band, y, x), NaN = no value."""
-    change_score: npt.NDArray[np.float32]
-    change_effect: npt.NDArray[np.float32]
-    change_year: npt.NDArray[np.int16]
-    change_kind: npt.NDArray[np.uint8]
+    rasters: dict[str, npt.NDArray[Any]]
+    """`scores` (time, band, y, x), NaN = no value, where annual bands are asked for; the others (y, x)."""
+    decoys: dict[str, npt.NDArray[Any]]
+    """(decoy, y, x) on the lattice; none without calibration."""
 
     @classmethod
-    def empty(cls, time: int, band: int, height: int, width: int) -> ScoreBlock:
+    def empty(cls, recipe: Recipe, height: int, width: int) -> ScoreBlock:
         """A block without data."""
+        rasters: dict[str, npt.NDArray[Any]] = {
+            "change_score": np.full((height, width), np.nan, np.float32),
+            "change_effect": np.full((height, width), np.nan, np.float32),
+            "change_year": np.full((height, width), YEAR_NODATA, np.int16),
+            "change_kind": np.full((height, width), KIND_NODATA, np.uint8),
+        }
+        if recipe.annual:
+            rasters["scores"] = np.full((len(recipe.years), len(recipe.annual), height, width), np.nan, np.float32)
+        if not recipe.lattice:
+            return cls(rasters, {})
+        rasters["stratum"] = np.full((height, width), STRATUM_NODATA, np.uint8)
+        points = (DECOYS, -(-height // recipe.lattice), -(-width // recipe.lattice))
         return cls(
-            np.full((time, band, height, width), np.nan, np.float32),
-            np.full((height, width), np.nan, np.float32),
-            np.full((height, width), np.nan, np.float32),
-            np.full((height, width), YEAR_NODATA, np.int16),
-            np.full((height, width), KIND_NODATA, np.uint8),
+            rasters,
+            {
+                "decoy_score": np.full(points, np.nan, np.float32),
+                "decoy_effect": np.full(points, np.nan, np.float32),
+                "decoy_kind": np.full(points, KIND_NODATA, np.uint8),
+            },
         )
 
-    def rasters(self) -> dict[str, npt.NDArray[Any]]:
-        """The arrays by the names they have in the store."""
-        return {
-            "scores": self.scores,
-            "change_score": self.change_score,
-            "change_effect": self.change_effect,
-            "change_year": self.change_year,
-            "change_kind": self.change_kind,
-        }
+
+def lattice_step(chunk_shape: tuple[int, int]) -> int:
+    """Pixels between the points of the lattice that decoys are drawn on: 8, or what divides the mosaic's chunks."""
+    return math.gcd(LATTICE, *chunk_shape)
+
+
+def lattice_points(shape: tuple[int, ...], step: int) -> tuple[slice, slice]:
+    """Rows and columns of the lattice in a block that starts on a multiple of its step: one pixel of every step x step."""
+    return slice(step // 3, shape[0], step), slice(step // 2, shape[1], step)
 
 
 def score_pixels(
-    codes: npt.NDArray[Any], recipe: Recipe, inside: npt.NDArray[np.bool_] | None = None
+    codes: npt.NDArray[Any], recipe: Recipe, inside: npt.NDArray[np.bool_] | None = None, strata: Strata | None = None
 ) -> tuple[ScoreBlock, int, int]:
     """Scores of a block: codes (time, band, y, x) -> rasters, number of valid pixels, number of pixel-years of a bad norm.
 
-    int8 codes are guarded by their norm; float vectors are not. `inside` (y, x) masks pixels out of the area of interest.
+    int8 codes are guarded by their norm; float vectors are not. `inside` (y, x) masks pixels out of the area of interest. A
+    recipe with a lattice needs `strata`.
     """
     time, band, height, width = codes.shape
     flat = codes.reshape(time, band, -1)
     mask = None if inside is None else inside.reshape(-1)
-    block = ScoreBlock.empty(time, len(recipe.annual), height, width)
-    rasters = {name: raster.reshape(*raster.shape[:-2], height * width) for name, raster in block.rasters().items()}
+    block = ScoreBlock.empty(recipe, height, width)
+    rasters = {name: raster.reshape(*raster.shape[:-2], height * width) for name, raster in block.rasters.items()}
+    decoys = {name: raster.reshape(DECOYS, -1) for name, raster in block.decoys.items()}
+    point = _points(height, width, recipe.lattice)
+    sampled: list[Series] = []
+    places: list[npt.NDArray[np.int64]] = []
     n_valid = n_bad = 0
     for first in range(0, height * width, PIXELS):
         part = slice(first, min(first + PIXELS, height * width))
-        series, bad = _series(flat[:, :, part], recipe, None if mask is None else mask[part])
+        series, stratum, bad = _series(flat[:, :, part], recipe, None if mask is None else mask[part], strata)
         n_bad += bad
         if not series.valid.any():
             continue
@@ -98,10 +126,32 @@ def score_pixels(
         rasters["change_effect"][part] = change.effect
         rasters["change_year"][part] = np.where(known, np.asarray(recipe.years, np.int16)[change.year], YEAR_NODATA)
         rasters["change_kind"][part] = change.kind
+        if stratum is not None:
+            rasters["stratum"][part] = np.where(known, stratum, np.uint8(STRATUM_NODATA))
+            at = np.flatnonzero((point[part] >= 0) & known)
+            sampled.append(series.take(at))
+            places.append(point[part][at])
+    if sampled:
+        for name, values in draw_decoys(Series.joined(sampled)).items():
+            decoys[name][:, np.concatenate(places)] = values
     return block, n_valid, n_bad
 
 
-def _series(codes: npt.NDArray[Any], recipe: Recipe, inside: npt.NDArray[np.bool_] | None) -> tuple[Series, int]:
+def _points(height: int, width: int, step: int) -> npt.NDArray[np.int64]:
+    """(pixel): the number of the lattice point a pixel is, or -1."""
+    point = np.full((height, width), -1, np.int64)
+    if step:
+        rows, cols = lattice_points((height, width), step)
+        across = -(-width // step)
+        down = len(range(height)[rows])
+        point[rows, cols] = np.arange(down)[:, None] * across + np.arange(len(range(width)[cols]))
+    return point.reshape(-1)
+
+
+def _series(
+    codes: npt.NDArray[Any], recipe: Recipe, inside: npt.NDArray[np.bool_] | None, strata: Strata | None
+) -> tuple[Series, npt.NDArray[np.uint8] | None, int]:
+    codes = np.ascontiguousarray(codes)
     products, valid = gram(codes)
     unit, bad = 1.0, 0
     if inside is not None:
@@ -111,14 +161,20 @@ def _series(codes: npt.NDArray[Any], recipe: Recipe, inside: npt.NDArray[np.bool
         valid, bad = guard_norm(products, valid)
     distance = DISTANCES[recipe.distance](products, valid, unit)
     cosine = distance if recipe.distance == "cosine" else DISTANCES["cosine"](products, valid, unit)
-    return Series(distance, cosine, valid, recipe.use_robust_z), bad
+    stratum, noise = None, NO_NOISE
+    if recipe.lattice:
+        if strata is None:
+            raise ValueError(f"detector {recipe.detector} needs strata")
+        stratum = assign_strata(codes, valid, strata.centroids)
+        noise = strata.noise[np.minimum(stratum, len(strata) - 1)]
+    return Series(distance, cosine, valid, recipe.use_robust_z, noise), stratum, bad
 
 
 def impossible(recipe: Recipe) -> list[str]:
     """Annual scores and detector of a recipe that no pixel with all its years can have, by trying one such pixel."""
     time = len(recipe.years)
     nothing = np.zeros((time, time, 1))
-    series = Series(nothing, nothing, np.ones((time, 1), bool), recipe.use_robust_z)
+    series = Series(nothing, nothing, np.ones((time, 1), bool), recipe.use_robust_z, np.zeros(1, np.float32))
     missing = [name for name in recipe.annual if not np.isfinite(series.score(name)).any()]
     if not np.isfinite(DETECTORS[recipe.detector](series).score).any():
         missing.append(recipe.detector)

@@ -23,13 +23,16 @@ from pydantic import (
 
 from terradrift.errors import near_miss
 from terradrift.kernels.annual import ANNUAL
-from terradrift.kernels.detectors import DETECTORS, KINDS
+from terradrift.kernels.detectors import CALIBRATED, DETECTORS
 from terradrift.kernels.distances import DISTANCES
+from terradrift.kernels.series import KINDS
+from terradrift.kernels.strata import MAX_STRATA
 from terradrift.params.locations import check_characters, is_wkt, local_path, mosaic_location
 from terradrift.params.messages import show
 
-DETECTORS_WITH_KINDS: tuple[str, ...] = ()
-"""Detectors that tell steps from ramps and are calibrated: fdr, min_effect and kinds belong to them alone."""
+DEFAULT_KINDS = ("step", "ramp", "unconfirmed")
+DEFAULT_MIN_EFFECT = 0.05
+DEFAULT_STRATA = 12
 
 MAX_INT = 2**31 - 1
 MAX_DEGREES = 1000.0
@@ -152,30 +155,45 @@ class Threshold(Model):
 class Change(Model):
     """Detector and threshold."""
 
-    detector: Detector = "bitemporal"
-    """Statistic of a pixel's years: bitemporal (first against last), max_difference or max_loo_medoid (largest score)."""
-    threshold: Threshold = Threshold(score=0.2)
-    """Where change begins."""
+    detector: Detector = "trajectory"
+    """Statistic of a pixel's years: trajectory (best step or ramp), bitemporal (first against last), max_difference or
+    max_loo_medoid (largest score)."""
+    threshold: Threshold | None = None
+    """Where change begins; omitted: fdr 0.10 with trajectory, score 0.2 with the others."""
     min_effect: Annotated[float, Field(ge=0, le=2)] | None = None
-    """Smallest mapped size of a change, in cosine distance (0 to 2); for detectors with kinds."""
+    """Smallest mapped size of a change, in cosine distance (0 to 2); for trajectory, omitted: 0.05."""
     kinds: Annotated[tuple[Kind, ...], Names, Field(min_length=1), AfterValidator(_distinct)] | None = None
-    """Kinds of change that become polygons; for detectors with kinds."""
+    """Kinds of change that become polygons; for trajectory, omitted: step, ramp and unconfirmed."""
+    strata: Annotated[int, Field(ge=1, le=MAX_STRATA)] | None = None
+    """Strata of alike embeddings in which noise is judged and the threshold is calibrated; for trajectory, omitted: 12."""
 
-    @field_validator("min_effect", "kinds")
+    @field_validator("min_effect", "kinds", "strata")
     @classmethod
-    def _needs_kinds(cls, value: object, info: ValidationInfo) -> object:
+    def _of_calibrated(cls, value: Any, info: ValidationInfo) -> Any:
         detector = info.data.get("detector")
-        if value is not None and detector is not None and detector not in DETECTORS_WITH_KINDS:
+        if detector in CALIBRATED:
+            defaults = {"min_effect": DEFAULT_MIN_EFFECT, "kinds": DEFAULT_KINDS, "strata": DEFAULT_STRATA}
+            return defaults[str(info.field_name)] if value is None else value
+        if value is not None and detector is not None:
             raise ValueError(f"found {show(value)}, expected nothing: detector '{detector}' has no kinds; remove the key")
         return value
 
     @field_validator("threshold")
     @classmethod
-    def _needs_calibration(cls, value: Threshold, info: ValidationInfo) -> Threshold:
+    def _needs_calibration(cls, value: Threshold | None, info: ValidationInfo) -> Threshold | None:
         detector = info.data.get("detector")
-        if value.fdr is not None and detector is not None and detector not in DETECTORS_WITH_KINDS:
+        if value is None:
+            return Threshold(fdr=0.10) if detector in CALIBRATED else Threshold(score=0.2)
+        if value.fdr is not None and detector is not None and detector not in CALIBRATED:
             raise ValueError(f"found fdr, expected score or quantile: detector '{detector}' is not calibrated")
         return value
+
+    @property
+    def rule(self) -> Threshold:
+        """The threshold; never None once validated."""
+        if self.threshold is None:
+            raise ValueError("threshold: not validated")
+        return self.threshold
 
 
 class Polygons(Model):
@@ -276,5 +294,6 @@ class Params(Model):
         """
         if scores_only:
             kept = {"mosaic", "aoi", "years", "tile_size", "scores", "variable", "quantization"}
-            return {**self.model_dump(mode="json", include=kept), "detector": self.change.detector}
+            change = {"detector": self.change.detector, "strata": self.change.strata}
+            return {**self.model_dump(mode="json", include=kept), **change}
         return self.model_dump(mode="json", exclude={"output"})

@@ -23,7 +23,7 @@ def find_threshold(spark: SparkSession, run: Run) -> tuple[float, int]:
 
     A quantile is exact: two passes of integer histograms over the change score, summed over tiles.
     """
-    rule, detector = run.plan.params.change.threshold, run.plan.params.change.detector
+    rule, detector = run.plan.params.change.rule, run.plan.params.change.detector
     upper = _histogram(spark, run, None)
     total = int(upper["count"].sum())
     threshold = np.nan if rule.score is None else rule.score
@@ -32,7 +32,7 @@ def find_threshold(spark: SparkSession, run: Run) -> tuple[float, int]:
         lower = _histogram(spark, run, bin_)
         low, _ = bin_of_rank(lower["bin"], lower["count"], rank)
         threshold = value_of(bin_ << BITS | low)
-    row = (0, detector, rule.name, float(getattr(rule, rule.name)), float(threshold), None, total)
+    row = (0, detector, rule.name, float(getattr(rule, rule.name)), float(threshold), None, total, None, 0, None)
     table = spark.createDataFrame([row], THRESHOLDS).coalesce(1)
     table.write.mode("overwrite").parquet(str(run.folder.tables / "thresholds"))
     return float(threshold), total

@@ -10,12 +10,14 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 
+from terradrift.calibration import Candidates
 from terradrift.decision import DecisionRule
 from terradrift.fragments import FRAGMENT_SCHEMA, POLYGON_SCHEMA, fragments, merge_fragments
 from terradrift.kernels.seams import STRAIGHT, components
 from terradrift.run import Run
 from terradrift.score_store import RasterStore
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, scored_tiles, spark_schema, tiles_of, zones_of
+from terradrift.spark.calibrate_threshold import calibrate_threshold
 from terradrift.spark.find_threshold import find_threshold
 
 EDGE_SCHEMA = pa.schema([("a", pa.int64()), ("b", pa.int64()), ("diagonal", pa.bool_())])
@@ -34,8 +36,15 @@ def merged_polygons(run: Run) -> Path:
 def polygonize_changes(spark: SparkSession, run: Run) -> dict[str, Any]:
     """Choose the threshold, write the mapped pixels and the whole polygons; gives the threshold and the scored pixels."""
     plan, parts_folder = run.plan, str(run.folder.work / "fragments")
-    threshold, n_scored = find_threshold(spark, run)
-    rule = DecisionRule(run.scores, run.decision, plan.years, threshold, plan.params.polygons)
+    change, threshold, calibration = plan.params.change, None, None
+    if change.rule.fdr is None:
+        threshold, n_scored = find_threshold(spark, run)
+    else:
+        calibration, n_scored = calibrate_threshold(spark, run)
+    candidates = Candidates(change.min_effect, change.kinds)
+    rule = DecisionRule(
+        run.scores, run.decision, plan.years, candidates, threshold, calibration, change.rule.fdr, plan.params.polygons
+    )
     describe(spark, "polygonize tiles")
     parts = scored_tiles(spark, run).mapInArrow(_cutting(rule, plan.zones.to_bytes()), spark_schema(FRAGMENT_SCHEMA))
     parts.write.mode("overwrite").parquet(parts_folder)
@@ -44,7 +53,7 @@ def polygonize_changes(spark: SparkSession, run: Run) -> dict[str, Any]:
     written = spark.read.parquet(parts_folder)
     whole = written.where("NOT seam").select(POLYGON_COLUMNS).unionByName(merge_seams(written.where("seam"), run))
     whole.withColumnRenamed("gid", "change_id").write.mode("overwrite").parquet(str(merged_polygons(run)))
-    return {"threshold": threshold, "pixels_scored": n_scored}
+    return {"threshold": threshold, "fdr": change.rule.fdr, "pixels_scored": n_scored}
 
 
 def merge_seams(parts: DataFrame, run: Run) -> DataFrame:
@@ -75,7 +84,7 @@ def _cutting(rule: DecisionRule, zones: bytes) -> ArrowFunction:
         for batch in batches:
             for tile in tiles_of(batch, rule.scores):
                 decision = rule.decide(tile)
-                rule.decision.write_tile(tile, {"changed": decision.changed})
+                rule.decision.write_tile(tile, decision.rasters())
                 if not decision.classes.any():
                     continue
                 yield fragments(
@@ -86,7 +95,7 @@ def _cutting(rule: DecisionRule, zones: bytes) -> ArrowFunction:
                     effect=decision.effect,
                     year=decision.year,
                     kind=decision.kind,
-                    q=None,
+                    q=decision.q,
                     zones=zones_of(zones).mask(tile.window),
                     years=rule.years,
                     pixel_area=grid.pixel_area,

@@ -116,10 +116,13 @@ THRESHOLDS = StructType(
     [
         column("stratum", INT, "stratum of the mosaic; 0 where there is one for all"),
         column("detector", TEXT, "change detector"),
-        column("rule", TEXT, "how the threshold was chosen: score or quantile"),
+        column("rule", TEXT, "how the threshold was chosen: fdr, score or quantile"),
         column("value", DOUBLE, "what the run file says"),
-        column("threshold", DOUBLE, "pixels with at least this score are mapped"),
+        column("threshold", DOUBLE, "candidates with at least this score are mapped; null where none is"),
         column("expected_false_rate", DOUBLE, "expected share of false changes; null where not calibrated"),
         column("n_pixels", LONG, "pixels with a score", "px"),
+        column("n_mapped", LONG, "mapped pixels; null where not calibrated", "px"),
+        column("calibrated_with", INT, "strata with the same number here are calibrated together"),
+        column("tail_factor", DOUBLE, "factor on the scores of decoys; null where not calibrated"),
     ]
 )

@@ -13,12 +13,13 @@ from pyspark.sql import SparkSession
 
 from terradrift.errors import IncompleteError
 from terradrift.kernels.score_block import Recipe
+from terradrift.kernels.strata import Strata
 from terradrift.ledger import ScoreLedger
 from terradrift.mosaic import Mosaic
 from terradrift.run import Run
-from terradrift.score_store import RasterStore
-from terradrift.score_tile import failed_record, score_tile
+from terradrift.score_tile import ScoreRasters, failed_record, score_tile
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, spark_schema, tiles_of, zones_of
+from terradrift.spark.sample_strata import sample_strata
 from terradrift.spark.schemas import TILES
 
 SCORED_SCHEMA = pa.schema([("tile_id", pa.string()), ("state", pa.string())])
@@ -35,7 +36,10 @@ def score_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
     if len(tiles):
         describe(spark, "score tiles")
         plan = run.plan
-        function = _scoring(plan.mosaic, plan.zones.to_bytes(), plan.recipe, run.scores, run.folder.ledger, _attempts(spark))
+        rasters = ScoreRasters(run.scores, run.decoys if plan.recipe.lattice else None)
+        strata = sample_strata(spark, run) if plan.recipe.lattice else None
+        zones, ledger = plan.zones.to_bytes(), run.folder.ledger
+        function = _scoring(plan.mosaic, zones, plan.recipe, rasters, ledger, strata, _attempts(spark))
         one_a_task = spark.createDataFrame(tiles).repartitionByRange(len(tiles), "seq")
         one_a_task.mapInArrow(function, spark_schema(SCORED_SCHEMA)).write.format("noop").mode("overwrite").save()
     describe(spark, "write the table of tiles")
@@ -84,7 +88,13 @@ def _attempts(spark: SparkSession) -> int:
 
 
 def _scoring(
-    mosaic: Mosaic, zones: bytes, recipe: Recipe, raster: RasterStore, ledger: ScoreLedger, attempts: int
+    mosaic: Mosaic,
+    zones: bytes,
+    recipe: Recipe,
+    rasters: ScoreRasters,
+    ledger: ScoreLedger,
+    strata: Strata | None,
+    attempts: int,
 ) -> ArrowFunction:
     """Tiles (row, col) -> SCORED_SCHEMA. A tile that fails is tried again by Spark; the last attempt records the failure."""
 
@@ -92,9 +102,9 @@ def _scoring(
         context = TaskContext.get()
         attempt = context.attemptNumber() if context else 0
         for batch in batches:
-            for tile in tiles_of(batch, raster):
+            for tile in tiles_of(batch, rasters.scores):
                 try:
-                    record = score_tile(tile, mosaic, zones_of(zones), recipe, raster, ledger, attempt)
+                    record = score_tile(tile, mosaic, zones_of(zones), recipe, rasters, ledger, strata, attempt)
                 except Exception as cause:
                     if attempt + 1 < attempts:
                         raise

@@ -46,12 +46,18 @@ def summarize(spark: SparkSession, tables: Path, crs: str) -> Summary:
     return Summary(sum(n for _, n, _ in by_year), by_year, [row.asDict() for row in largest.collect()])
 
 
+def _rule(counts: dict[str, Any]) -> str:
+    if counts.get("fdr") is not None:
+        return f"an expected share of false pixels <= {counts['fdr']:g}"
+    return f"score >= {counts['threshold']:.4g}"
+
+
 def print_summary(manifest: dict[str, Any], folder: Path, console: Console) -> None:
     """Write the summary of run.json for a person."""
     counts, summary, seconds = manifest["counts"], manifest["summary"], manifest["seconds"]
     console.print(
         f"{counts['tiles']['done']:,} tiles, {counts['pixels_scored']:,} pixels scored, "
-        f"{summary['polygons']:,} changes at score >= {counts['threshold']:.4g}"
+        f"{summary['polygons']:,} changes at {_rule(counts)}"
     )
     if summary["by_year"]:
         table = Table("year", "changes", "hectares", title="area changed by year", title_justify="left")

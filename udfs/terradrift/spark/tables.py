@@ -25,8 +25,8 @@ from pyspark.sql.types import StructType
 
 from terradrift.errors import InputError
 from terradrift.grid import AREA_UNIT_M2
-from terradrift.kernels.detectors import KINDS
 from terradrift.kernels.part_statistics import SCORE_UNIT
+from terradrift.kernels.series import KINDS
 from terradrift.ledger import latest_run
 from terradrift.refine import RefineSettings, SessionValue, crs_of
 from terradrift.spark.schemas import CHANGE_POLYGONS, MERGED_POLYGONS, POLYGON_PARTS, RAW_POLYGONS
