@@ -95,9 +95,7 @@ def pairs_of(cosine: npt.NDArray[np.float64], years: tuple[int, ...], chosen: An
     """(pair of years, pixel): cosine distances of all pairs of the years, row by row of their upper triangle."""
     i, j = np.triu_indices(len(years), 1)
     at = np.asarray(years)
-    if isinstance(chosen, slice):
-        return cosine[at[i], at[j]].astype(np.float32)
-    return cosine[at[i][:, None], at[j][:, None], chosen].astype(np.float32)
+    return np.ascontiguousarray(cosine[at[i], at[j]].astype(np.float32)[:, chosen])
 
 
 def effect_of(templates: Bank, top: Any, explained: Any, residual: Any) -> npt.NDArray[np.float32]:
