@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from terradrift.errors import InputError
 from terradrift.kernels.annual import ANNUAL
-from terradrift.kernels.detectors import DETECTORS
+from terradrift.kernels.detectors import CALIBRATED, DETECTORS
 from terradrift.kernels.distances import DISTANCES
 from terradrift.params import Params, is_wkt, json_schema, load_params, params_from
 
@@ -98,7 +98,7 @@ BAD_VALUES: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"scores": {"annual": "difference"}}, "scores.annual", ["found 'difference'", "expected a list of"]),
     ({"scores": {"annual": ["difference"] * 2}}, "scores.annual", ["found ['difference'", "expected every name once"]),
     ({"scores": {"robust_z": "yes"}}, "scores.robust_z", ["found 'yes'", "expected true or false"]),
-    ({"change": {"detector": "trajectory"}}, "change.detector", ["unknown detector 'trajectory'", "bitemporal"]),
+    ({"change": {"detector": "trajectry"}}, "change.detector", ["unknown detector 'trajectry'; did you mean 'trajectory'?"]),
     ({"change": {"threshold": 0.2}}, "change.threshold", ["found 0.2", "expected a mapping with the keys fdr, score"]),
     ({"change": {"threshold": {}}}, "change.threshold", ["found none of them", "expected exactly one of fdr"]),
     (
@@ -106,15 +106,36 @@ BAD_VALUES: list[tuple[dict[str, Any], str, list[str]]] = [
         "change.threshold",
         ["found score and quantile", "exactly one"],
     ),
-    ({"change": {"threshold": {"fdr": 0.1}}}, "change.threshold", ["found fdr", "expected score or quantile"]),
+    (
+        {"change": {"detector": "bitemporal", "threshold": {"fdr": 0.1}}},
+        "change.threshold",
+        ["found fdr", "expected score or quantile", "'bitemporal' is not calibrated"],
+    ),
+    ({"change": {"threshold": {"fdr": 0}}}, "change.threshold.fdr", ["found 0", "expected a number > 0 and < 1"]),
+    ({"change": {"threshold": {"fdr": 10}}}, "change.threshold.fdr", ["found 10", "expected a number > 0 and < 1"]),
     (
         {"change": {"threshold": {"quantile": 1}}},
         "change.threshold.quantile",
         ["found 1", "expected a number > 0 and < 1"],
     ),
     ({"change": {"threshold": {"score": float("inf")}}}, "change.threshold.score", ["found inf", "expected a number"]),
-    ({"change": {"min_effect": 0.05}}, "change.min_effect", ["found 0.05", "expected nothing", "has no kinds"]),
-    ({"change": {"kinds": ["step"]}}, "change.kinds", ["found ['step']", "expected nothing", "has no kinds"]),
+    (
+        {"change": {"detector": "bitemporal", "min_effect": 0.05}},
+        "change.min_effect",
+        ["found 0.05", "expected nothing", "has no kinds"],
+    ),
+    (
+        {"change": {"detector": "max_difference", "kinds": ["step"]}},
+        "change.kinds",
+        ["found ['step']", "expected nothing", "has no kinds"],
+    ),
+    ({"change": {"detector": "max_loo_medoid", "strata": 3}}, "change.strata", ["found 3", "expected nothing"]),
+    ({"change": {"min_effect": -0.1}}, "change.min_effect", ["found -0.1", "expected a number >= 0 and <= 2"]),
+    ({"change": {"kinds": []}}, "change.kinds", ["found []", "expected"]),
+    ({"change": {"kinds": ["none"]}}, "change.kinds", ["unknown kind 'none'"]),
+    ({"change": {"kinds": ["step", "step"]}}, "change.kinds", ["expected every name once"]),
+    ({"change": {"strata": 0}}, "change.strata", ["found 0", "expected", "64"]),
+    ({"change": {"strata": 65}}, "change.strata", ["found 65", "expected", "64"]),
     ({"change": {"kinds": ["stap"]}}, "change.kinds", ["unknown kind 'stap'; did you mean 'step'?"]),
     ({"polygons": {"connectivity": 6}}, "polygons.connectivity", ["found 6", "expected one of 4, 8"]),
     ({"polygons": {"min_pixels": 0}}, "polygons.min_pixels", ["found 0, expected an integer >= 1", "in pixels"]),
@@ -262,14 +283,19 @@ def test_defaults() -> None:
         ("difference", "loo_medoid"),
         True,
     )
-    assert (params.change.detector, params.change.threshold.name, params.change.threshold.score) == (
-        "bitemporal",
-        "score",
-        0.2,
-    )
+    assert (params.change.detector, params.change.rule.name, params.change.rule.fdr) == ("trajectory", "fdr", 0.10)
+    assert (params.change.min_effect, params.change.strata) == (0.05, 12)
+    assert params.change.kinds == ("step", "ramp", "unconfirmed")
     assert (params.polygons.connectivity, params.polygons.min_pixels, params.polygons.group_by) == (4, 8, "none")
     assert (params.refine.crs, params.refine.simplify_m, params.refine.max_vertices) == ("EPSG:4326", 7.5, 256)
     assert (params.maps.min_zoom, params.maps.max_zoom, params.maps.pmtiles, params.maps.cog) == (4, 13, True, True)
+
+
+@pytest.mark.parametrize("detector", [name for name in DETECTORS if name not in CALIBRATED])
+def test_defaults_of_detectors_without_kinds(detector: str) -> None:
+    change = params_from({**BASE, "change": {"detector": detector}}).change
+    assert (change.rule.name, change.rule.score) == ("score", 0.2)
+    assert (change.min_effect, change.kinds, change.strata) == (None, None, None)
 
 
 def test_what_was_set_can_be_told_from_defaults() -> None:
@@ -343,7 +369,7 @@ def test_every_name_in_a_dict_of_kernels_is_accepted(key: str, names: Mapping[st
 
 def test_yaml_numbers_are_numbers(tmp_path: Path) -> None:
     params = load(tmp_path, RUN + "change: {threshold: {score: 2e-1}}\nrefine: {simplify_m: 7, precision_m: 1E-2}\n")
-    assert params.change.threshold.score == 0.2
+    assert params.change.rule.score == 0.2
     assert (params.refine.simplify_m, params.refine.precision_m) == (7.0, 0.01)
 
 
@@ -370,6 +396,7 @@ def test_canonical_parameters_are_those_a_result_depends_on() -> None:
         "mosaic",
         "quantization",
         "scores",
+        "strata",
         "tile_size",
         "variable",
         "years",
@@ -383,7 +410,11 @@ def test_canonical_parameters_are_those_a_result_depends_on() -> None:
         ({"aoi": [0, 0, 1, 1]}, False),
         ({"scores": {"distance": "dot"}}, False),
         ({"change": {"detector": "max_difference"}}, False),
+        ({"change": {"strata": 3}}, False),
         ({"change": {"threshold": {"score": 0.3}}}, True),
+        ({"change": {"threshold": {"fdr": 0.2}}}, True),
+        ({"change": {"min_effect": 0.1}}, True),
+        ({"change": {"kinds": ["step"]}}, True),
         ({"polygons": {"min_pixels": 9}}, True),
         ({"refine": {"simplify_m": 0}}, True),
         ({"maps": {"cog": False}}, True),

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import geopandas as gpd
 import numpy as np
@@ -23,6 +23,7 @@ from terradrift.params import Params, params_from
 from terradrift.planning import Plan
 from terradrift.run import open_run, run_folder
 
+RUN = {"mosaic": "m.zarr", "output": "out"}
 WEST, NORTH = ORIGIN
 BOX = [WEST + 5 * STEP, NORTH - 50 * STEP, WEST + 50 * STEP, NORTH - 5 * STEP]
 
@@ -66,6 +67,22 @@ def test_defaults_give_way_to_few_years_and_say_so(mosaic: Path, n: int) -> None
     assert (found.recipe.annual, found.recipe.use_robust_z) == DEFAULTS[n]
     assert bool(found.warnings) == (n < 6)
     assert len(found.years) == n
+    says = [line for line in found.warnings if line.startswith("change.detector: ")]
+    if n < 4:
+        assert (found.recipe.detector, found.recipe.lattice) == ("bitemporal", 0)
+        assert found.params.change == params_from({**RUN, "change": {"detector": "bitemporal"}}).change
+        assert says == [f"change.detector: trajectory needs more than {n} years; bitemporal with threshold score 0.2 is used"]
+        assert names(found)[1] == names(plan(mosaic, years=[2017, 2016 + n], change=found.params.change.model_dump()))[1]
+    else:
+        assert (found.recipe.detector, found.recipe.lattice, says) == ("trajectory", 8, [])
+        assert found.params.change.rule.fdr == 0.10
+
+
+@pytest.mark.parametrize("wish", [{"detector": "trajectory"}, {"min_effect": 0.1}, {"threshold": {"fdr": 0.1}}], ids=str)
+def test_a_detector_that_was_asked_for_never_gives_way(mosaic: Path, wish: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"^change.detector: trajectory.*: found 3 years \(2017 to 2019\); expected more"):
+        plan(mosaic, years=[2017, 2019], change=wish)
+    assert plan(mosaic, years=[2017, 2020], change=wish).recipe.detector == "trajectory"
 
 
 NEEDS = {("difference", False): 2, ("loo_medoid", False): 4, ("difference", True): 6, ("loo_medoid", True): 5}
@@ -104,7 +121,7 @@ def test_a_scale_nobody_asked_for_never_refuses_a_wish(mosaic: Path, n: int) -> 
 
 
 def test_no_annual_bands_need_no_scale(mosaic: Path) -> None:
-    assert plan(mosaic, years=[2017, 2018], scores={"annual": []}).warnings == ()
+    assert plan(mosaic, years=[2017, 2018], scores={"annual": []}, change={"detector": "bitemporal"}).warnings == ()
 
 
 # --- the ends of the world ----------------------------------------------------------------------------------------------
@@ -159,6 +176,10 @@ ALTERNATIVES: dict[str, tuple[dict[str, Any], bool]] = {
     "variable": ({"variable": "more"}, True),
     "quantization": ({"quantization": "none"}, True),
     "change.detector": ({"change": {"detector": "max_difference"}}, True),
+    "change.strata": ({"change": {"strata": 3}}, True),
+    "change.min_effect": ({"change": {"min_effect": 0.1}}, False),
+    "change.kinds": ({"change": {"kinds": ["step"]}}, False),
+    "change.threshold.fdr": ({"change": {"threshold": {"fdr": 0.2}}}, False),
     "change.threshold.score": ({"change": {"threshold": {"score": 0.3}}}, False),
     "change.threshold.quantile": ({"change": {"threshold": {"quantile": 0.9}}}, False),
     "polygons.connectivity": ({"polygons": {"connectivity": 8}}, False),
@@ -179,15 +200,12 @@ ALTERNATIVES: dict[str, tuple[dict[str, Any], bool]] = {
 NOT_A_RESULT = {"mosaic", "aoi", "output"}
 """Where things lie; what lies there counts, tested below."""
 
-FOR_LATER = {"change.threshold.fdr", "change.min_effect", "change.kinds"}
-"""Refused until a detector with kinds is there."""
-
 
 def leaves(model: Any, prefix: str = "") -> set[str]:
     found: set[str] = set()
     for name, field in model.model_fields.items():
-        inner = field.annotation
-        found |= leaves(inner, f"{prefix}{name}.") if hasattr(inner, "model_fields") else {prefix + name}
+        inner = next((part for part in (field.annotation, *get_args(field.annotation)) if hasattr(part, "model_fields")), None)
+        found |= leaves(inner, f"{prefix}{name}.") if inner is not None else {prefix + name}
     return found
 
 
@@ -197,7 +215,7 @@ def names(found: Plan) -> tuple[str, str]:
 
 
 def test_every_parameter_has_an_alternative() -> None:
-    assert leaves(Params) == set(ALTERNATIVES) | NOT_A_RESULT | FOR_LATER
+    assert leaves(Params) == set(ALTERNATIVES) | NOT_A_RESULT
 
 
 @pytest.mark.parametrize("name", list(ALTERNATIVES))

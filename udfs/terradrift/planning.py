@@ -17,7 +17,7 @@ from terradrift.kernels.detectors import CALIBRATED
 from terradrift.kernels.score_block import Recipe, impossible, lattice_step, possible_annual
 from terradrift.memory import MIB, TASK_MEMORY_VARIABLE, allowed_task_memory, task_memory
 from terradrift.mosaic import Mosaic, open_mosaic
-from terradrift.params import Params, load_params
+from terradrift.params import Change, Params, load_params
 from terradrift.refine import RefineSettings
 
 
@@ -103,11 +103,12 @@ def plan_run(params: Params | str) -> Plan:
     mosaic.check_tile_size(params.tile_size)
     years = mosaic.select_years(params.years)
     zones = read_aoi(params.aoi, mosaic.grid)
+    params, given_way = _feasible_detector(params, years)
     lattice = lattice_step(mosaic.chunk_shape) if params.change.detector in CALIBRATED else 0
     recipe, notes = _recipe(params, years, lattice)
     window = zones.window(mosaic.grid, params.tile_size)
     rows, cols = zones.tiles(mosaic.grid, params.tile_size)
-    warnings = (*zones.warnings, *notes)
+    warnings = (*zones.warnings, *given_way, *notes)
     if (beyond := mosaic.grid.width - usable_width(mosaic.grid)) > 0:
         warnings = (*warnings, f"{beyond} columns beyond +180 degrees are padding and never read")
     plan = Plan(params, mosaic, zones, window, years, recipe, rows, cols, warnings)
@@ -126,6 +127,19 @@ def _check_output(output: Path, mosaic: Mosaic) -> None:
     inside = mosaic.store.local_path
     if inside is not None and output.resolve().is_relative_to(inside.resolve()):
         raise InputError(f"output: found {output}, which lies in the mosaic; expected a folder outside it")
+
+
+def _feasible_detector(params: Params, years: tuple[int, ...]) -> tuple[Params, list[str]]:
+    """The parameters, with bitemporal where nothing is said of change and the default needs more years than there are."""
+    default = params.change.detector
+    if params.change.model_fields_set or not impossible(Recipe(params.scores.distance, (), False, default, years)):
+        return params, []
+    change = Change(detector="bitemporal")
+    note = (
+        f"change.detector: {default} needs more than {len(years)} years; "
+        f"{change.detector} with threshold {change.rule.name} {getattr(change.rule, change.rule.name)} is used"
+    )
+    return params.model_copy(update={"change": change}), [note]
 
 
 def _recipe(params: Params, years: tuple[int, ...], lattice: int) -> tuple[Recipe, list[str]]:

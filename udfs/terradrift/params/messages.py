@@ -55,7 +55,7 @@ def explain(error: ValidationError, schema: Schema) -> str:
 def _sentence(fault: Any, schema: Schema) -> str:
     kind, loc = fault["type"], fault["loc"]
     if kind == "extra_forbidden":
-        known = _node(schema, loc[:-1]).get("properties", {})
+        known = _container(_node(schema, loc[:-1]), schema).get("properties", {})
         return f"unknown key{near_miss(str(loc[-1])[:SHOWN], known)}"
     if kind == "invalid_key":
         return f"found the key {show(loc[-1])}, expected a key of text"
@@ -113,8 +113,7 @@ def _node(schema: Schema, loc: tuple[int | str, ...]) -> Schema:
     """The schema of the value at `loc`; {} where there is none."""
     node = schema
     for part in loc:
-        choices = [_resolve(choice, schema) for choice in node.get("anyOf", [node])]
-        node = next((choice for choice in choices if choice.get("type") in ("object", "array")), {})
+        node = _container(node, schema)
         if isinstance(part, int):
             items = node.get("prefixItems")
             node = items[part] if items and part < len(items) else node.get("items", {})
@@ -122,3 +121,9 @@ def _node(schema: Schema, loc: tuple[int | str, ...]) -> Schema:
             node = node.get("properties", {}).get(part, {})
         node = _resolve(node, schema)
     return node
+
+
+def _container(node: Schema, schema: Schema) -> Schema:
+    """The mapping or list among the choices of a node; {} where there is none."""
+    choices = [_resolve(choice, schema) for choice in node.get("anyOf", [node])]
+    return next((choice for choice in choices if choice.get("type") in ("object", "array")), {})
