@@ -13,17 +13,20 @@ import zarr
 
 from terradrift.errors import StoreError
 from terradrift.grid import Grid, Window
+from terradrift.kernels.score_block import Recipe
 from terradrift.score_store import CHANGED, RasterStore, raster_store, score_arrays
 
 STEP = 8.983111749910169e-05
 GRID = Grid("EPSG:4326", (STEP, 0.0, -105.4, 0.0, -STEP, 40.1), 1800, 1700)
 WINDOW = Window(512, 512, 1288, 1024)
-YEARS, BANDS = (2017, 2018, 2019), ("difference_cosine", "loo_medoid_cosine")
+YEARS = (2017, 2018, 2019)
+RECIPE = Recipe("cosine", ("difference", "loo_medoid"), False, "bitemporal", YEARS)
+BANDS = RECIPE.bands
 
 
 def store(folder: Path) -> RasterStore:
     raster = raster_store(str(folder / "scores.zarr"), GRID, WINDOW, 512)
-    raster.create(score_arrays(True), YEARS, BANDS, {"attribution": "somebody"})
+    raster.create(score_arrays(RECIPE), YEARS, BANDS, {"attribution": "somebody"})
     return raster
 
 
@@ -134,7 +137,7 @@ def test_the_template_is_the_same_every_time(tmp_path: Path) -> None:
     assert all((tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes() for file in files[0])
     fill(one)
     before = one.read_tile(tiles(one)[0], "change_score")
-    one.create(score_arrays(True), YEARS, BANDS, {"attribution": "somebody"})
+    one.create(score_arrays(RECIPE), YEARS, BANDS, {"attribution": "somebody"})
     assert np.array_equal(before, one.read_tile(tiles(one)[0], "change_score"), equal_nan=True)
 
 

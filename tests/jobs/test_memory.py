@@ -7,7 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 
 from mosaics import write_mosaic
+from terradrift.kernels.strata import Strata
 from terradrift.memory import task_memory
 from terradrift.params import params_from
 from terradrift.planning import plan_run
 from terradrift.run import open_run
+from terradrift.score_tile import ScoreRasters
 
 LEAST_SHARE = 0.35
 """A plan that says three times what is needed refuses what would do."""
@@ -34,13 +36,15 @@ class Case:
     chunk: int = 256
     shard: int | None = 512
     is_float: bool = False
-    scores: dict[str, Any] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    detector: str = "trajectory"
 
 
 CASES = {
     "a tile of one chunk": Case(256),
+    "a tile of one chunk, first year against last": Case(256, detector="bitemporal"),
     "a tile of sixteen chunks": Case(1024),
-    "two years, no annual bands, a large tile": Case(2048, years=2, scores={"annual": []}),
+    "two years, no annual bands, a large tile": Case(2048, years=2, settings={"scores": {"annual": []}}, detector="bitemporal"),
     "many years and few bands": Case(256, years=30, bands=8, chunk=64, shard=256),
     "float vectors, not sharded": Case(512, years=4, bands=32, chunk=128, shard=None, is_float=True),
 }
@@ -52,8 +56,8 @@ import pandas, pyspark.worker_util, pyspark.sql.pandas.serializers
 from terradrift.aoi import Zones
 from terradrift.score_tile import score_tile
 with open(sys.argv[1], "rb") as file:
-    tile, mosaic, zones, recipe, raster, ledger = pickle.load(file)
-record = score_tile(tile, mosaic, Zones.from_bytes(zones), recipe, raster, ledger)
+    tile, mosaic, zones, *rest = pickle.load(file)
+record = score_tile(tile, mosaic, Zones.from_bytes(zones), *rest)
 assert record.n_valid > 0
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
@@ -89,17 +93,25 @@ def repeated_mosaic(path: Path, case: Case) -> Path:
     return path
 
 
+def some_strata(case: Case) -> Strata:
+    """As many as by default, in any directions."""
+    directions = np.random.default_rng(2).normal(size=(12, case.bands)).astype(np.float32)
+    return Strata(directions / np.linalg.norm(directions, axis=1, keepdims=True), np.full(12, 0.02, np.float32))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(CASES))
 def test_a_score_task_stays_within_what_the_plan_says(tmp_path: Path, name: str) -> None:
     case = CASES[name]
     mosaic = repeated_mosaic(tmp_path / "mosaic.zarr", case)
     settings = {"mosaic": str(mosaic), "output": str(tmp_path / "out"), "tile_size": case.tile_size}
-    plan = plan_run(params_from(settings | ({} if case.scores is None else {"scores": case.scores})))
+    plan = plan_run(params_from({**settings, "change": {"detector": case.detector}, **case.settings}))
     run = open_run(plan)
     tile = run.scores.tile(0, 0)
     with (tmp_path / "task").open("wb") as file:
-        pickle.dump((tile, plan.mosaic, plan.zones.to_bytes(), plan.recipe, run.scores, run.folder.ledger), file)
+        rasters = ScoreRasters(run.scores, run.decoys if plan.recipe.lattice else None)
+        task = (tile, plan.mosaic, plan.zones.to_bytes(), plan.recipe, rasters, run.folder.ledger, some_strata(case))
+        pickle.dump(task, file)
     environment = os.environ | {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "NUMBA")}
     ran = subprocess.run(
         [sys.executable, "-c", WORKER, str(tmp_path / "task")], env=environment, capture_output=True, text=True, check=False

@@ -33,7 +33,7 @@ from terradrift.estimate import estimate
 from terradrift.mosaic import Mosaic, ReadReport
 from terradrift.params import params_from
 from terradrift.run import Run, check_norms, open_run
-from terradrift.score_tile import score_tile
+from terradrift.score_tile import ScoreRasters, score_tile
 
 YEARS = (2017, 2018, 2019)
 BUCKET = "terradrift-test"
@@ -149,16 +149,17 @@ def local(folder: Path) -> tuple[np.ndarray, ReadReport]:
 
 
 def run_of(mosaic: str, out: Path) -> Run:
-    settings: dict[str, Any] = {"mosaic": mosaic, "output": str(out), "tile_size": 64, "aoi": AREA}
+    change = {"detector": "bitemporal", "threshold": {"score": 0.2}}
+    settings: dict[str, Any] = {"mosaic": mosaic, "output": str(out), "tile_size": 64, "aoi": AREA, "change": change}
     return open_run(td.plan(params_from(settings)))
 
 
 def score(run: Run) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     """Records of all tiles without what a clock or a kernel says, and every object of the raster."""
-    records = []
+    records, rasters = [], ScoreRasters(run.scores, None)
     for row, col in zip(run.plan.rows, run.plan.cols, strict=True):
         tile = run.scores.tile(int(row), int(col))
-        record = asdict(score_tile(tile, run.plan.mosaic, run.plan.zones, run.plan.recipe, run.scores, run.folder.ledger))
+        record = asdict(score_tile(tile, run.plan.mosaic, run.plan.zones, run.plan.recipe, rasters, run.folder.ledger))
         records.append({name: value for name, value in record.items() if name not in ("seconds", "peak_rss")})
     root = run.folder.scores / "scores.zarr"
     files = sorted(path for path in root.rglob("*") if path.is_file() and "c" in path.relative_to(root).parts)

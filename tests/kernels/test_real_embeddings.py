@@ -145,7 +145,7 @@ def step_score(codes: np.ndarray, distance: str) -> np.ndarray:
     recipe = Recipe(distance, (), False, "bitemporal", (2001, 2002))
     block, n_valid, n_bad = score_pixels(codes[:2, :, None], recipe)
     assert (n_valid, n_bad) == (codes.shape[2], 0)
-    return block.change_score[0]
+    return block.rasters["change_score"][0]
 
 
 def test_decoding_and_renormalising_both_count(points: Points) -> None:

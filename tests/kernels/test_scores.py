@@ -175,7 +175,7 @@ def test_annual_scores_equal_plain_loops(name: str, distance: str) -> None:
         block, _, _ = score_pixels(codes[:, :, None, :], recipe)
         for p in range(codes.shape[2]):
             raw = plain_pixel(codes[:, :, p], name, distance)
-            found = block.scores[:, 0, 0, p]
+            found = block.rasters["scores"][:, 0, 0, p]
             if use_z:
                 assert np.allclose(found, plain_z(raw), rtol=1e-3, atol=1e-3, equal_nan=True)
             else:
@@ -188,20 +188,21 @@ def test_annual_scores_equal_plain_loops(name: str, distance: str) -> None:
 def test_largest_score_and_its_year(name: str, use_z: bool) -> None:
     codes, annual = gappy_codes(9, pixels=150), name.removeprefix("max_")
     block, _, _ = score_pixels(codes[:, :, None, :], Recipe("cosine", (), use_z, name, YEARS))
+    change = {field: block.rasters[f"change_{field}"][0] for field in ("score", "year", "kind", "effect")}
     for p in range(codes.shape[2]):
         raw = plain_pixel(codes[:, :, p], annual, "cosine")
         scores = plain_z(raw) if use_z else raw
         if not np.isfinite(scores).any():
-            assert block.change_year[0, p] == -1
-            assert block.change_kind[0, p] == 255
-            assert np.isnan(block.change_score[0, p])
-            assert np.isnan(block.change_effect[0, p])
+            assert change["year"][p] == -1
+            assert change["kind"][p] == 255
+            assert np.isnan(change["score"][p])
+            assert np.isnan(change["effect"][p])
             continue
         best = int(np.nanargmax(scores))
-        assert block.change_score[0, p] == pytest.approx(scores[best], rel=1e-3, abs=1e-5)
-        assert block.change_year[0, p] == YEARS[best]
-        assert block.change_effect[0, p] == pytest.approx(raw[best], abs=1e-5)
-        assert block.change_kind[0, p] == 4
+        assert change["score"][p] == pytest.approx(scores[best], rel=1e-3, abs=1e-5)
+        assert change["year"][p] == YEARS[best]
+        assert change["effect"][p] == pytest.approx(raw[best], abs=1e-5)
+        assert change["kind"][p] == 4
 
 
 def test_bitemporal_needs_its_two_years_and_no_other() -> None:
@@ -210,10 +211,10 @@ def test_bitemporal_needs_its_two_years_and_no_other() -> None:
     codes[3, :, 2] = -128
     block, n_valid, _ = score_pixels(codes[:, :, None, :], Recipe("cosine", (), False, "bitemporal", YEARS[:4]))
     assert n_valid == 2
-    assert np.isnan(block.change_score[0]).tolist() == [False, False, True]
-    assert block.change_year[0].tolist() == [2020, 2020, -1]
+    assert np.isnan(block.rasters["change_score"][0]).tolist() == [False, False, True]
+    assert block.rasters["change_year"][0].tolist() == [2020, 2020, -1]
     expected = plain_distance("cosine", *(plain_vectors(codes[:, :, 0])[t] for t in (0, 3)))
-    assert block.change_score[0, 0] == pytest.approx(expected, abs=1e-6)
+    assert block.rasters["change_score"][0, 0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_cosine_of_raw_codes_is_another_number() -> None:
@@ -231,8 +232,8 @@ def test_pixels_outside_the_area_are_no_data() -> None:
     inside[1:3, 2:4] = True
     block, n_valid, _ = score_pixels(codes, Recipe("cosine", ("difference",), False, "bitemporal", YEARS[:5]), inside)
     assert n_valid == 4
-    assert np.array_equal(np.isfinite(block.change_score), inside)
-    assert np.array_equal(np.isfinite(block.scores[1, 0]), inside)
+    assert np.array_equal(np.isfinite(block.rasters["change_score"]), inside)
+    assert np.array_equal(np.isfinite(block.rasters["scores"][1, 0]), inside)
 
 
 def test_a_norm_off_one_counts_as_no_data() -> None:
