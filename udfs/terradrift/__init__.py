@@ -24,6 +24,8 @@ _HOMES = {
     "robust_z": "terradrift.kernels.annual",
     "polygonize": "terradrift.raster_polygons",
     "write_scene": "terradrift.scene",
+    "draw_sample": "terradrift.area_sample",
+    "estimate_area": "terradrift.area_sample",
 }
 
 _OTHER_NAMES = {"plan": "plan_run", "SCORES": "ANNUAL"}

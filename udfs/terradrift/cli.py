@@ -99,6 +99,20 @@ def scene(
 
 
 @app.command()
+def sample(
+    out: Output,
+    size: Annotated[int, typer.Option(help="Pixels to label, such as 300.", show_default=False)],
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal samples.")] = 0,
+    file: Annotated[Path | None, typer.Option(help="GeoPackage to write; default: OUT/sample.gpkg.", show_default=False)] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file although it holds labels.")] = False,
+) -> None:
+    """A stratified random sample of the last run's pixels, to label by eye."""
+    from terradrift.area_sample import draw_sample, print_sample
+
+    print_sample(draw_sample(out, size, seed=seed, file=file, overwrite=overwrite), Console())
+
+
+@app.command()
 def tiles(
     table: Annotated[Path, typer.Argument(help="GeoParquet file or folder, any CRS.", show_default=False)],
     archive: Annotated[Path, typer.Argument(help="PMTiles file to write.", show_default=False)],
