@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from terradrift.grid import Tile
+from terradrift.grid import AREA_UNIT_M2, Tile
 from terradrift.kernels.calibrate import BINS, bins_of, count_bins, groups, q_values, tail_factor
 from terradrift.kernels.score_block import lattice_points
 from terradrift.kernels.series import KINDS
@@ -43,7 +43,11 @@ class Counts:
     """Whole numbers of a tile, added up over tiles: (stratum, bin) each."""
 
     target: Int64
+    """Pixels."""
     decoy: Int64
+    """Decoys."""
+    area: Int64
+    """Geodesic area of the pixels, in whole square millimetres."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def count_all(scores: RasterStore, decoys: RasterStore, tile: Tile, step: int) -
     target = _counted(score, stratum, np.isfinite(score))
     drawn = _padded(decoys.read_tile(decoys.tile(tile.row, tile.col), "decoy_score"), score.shape)
     spread = np.broadcast_to(stratum, drawn.shape)
-    return Counts(target, _counted(drawn, spread, np.isfinite(drawn))), pixels
+    return Counts(target, _counted(drawn, spread, np.isfinite(drawn)), np.zeros_like(target)), pixels
 
 
 def count_competition(
@@ -80,7 +84,8 @@ def count_competition(
     rasters = {name: scores.read_tile(tile, name) for name in ("change_score", "change_effect", "change_kind", "stratum")}
     score, stratum = rasters["change_score"], rasters["stratum"]
     candidate = candidates.among(rasters["change_effect"], rasters["change_kind"])
-    target = _counted(score, stratum, candidate)
+    area = np.broadcast_to(scores.grid.pixel_area(tile.window), score.shape)
+    target, target_area = _counted(score, stratum, candidate), _counted(score, stratum, candidate, area)
     own = _on_lattice(np.where(candidate, score, np.float32(0)), step)
     place = decoys.tile(tile.row, tile.col)
     drawn = {name: _padded(decoys.read_tile(place, f"decoy_{name}"), own.shape) for name in ("score", "effect", "kind")}
@@ -88,7 +93,7 @@ def count_competition(
     raised = drawn["score"] * factor[np.minimum(group, len(factor) - 1)].astype(np.float32)
     wins = candidates.among(drawn["effect"], drawn["kind"]) & (raised > own)
     points = np.bincount(group[0][np.isfinite(drawn["score"][0])], minlength=MAX_STRATA)
-    return Counts(target, _counted(raised, group, wins)), points
+    return Counts(target, _counted(raised, group, wins), target_area), points
 
 
 def tail_factors(counts: Counts, group: Int64) -> npt.NDArray[np.float64]:
@@ -110,21 +115,24 @@ def calibrate(
     for stratum in range(n):
         together = group == group[stratum]
         n_pixels, n_points = pixels[:n][together].sum(), points[:n][together].sum()
-        if n_pixels == 0:
+        if pixels[stratum] == 0:
             continue
         target = counts.target[:n][together].sum(axis=0)
         q[stratum] = q_values(target, counts.decoy[:n][together].sum(axis=0), DECOYS * max(n_points, 1) / n_pixels)
         mapped = q[stratum] <= np.float32(fdr)
         first = int(mapped.argmax()) if mapped.any() else BINS
-        own = int(counts.target[stratum, first:].sum())
+        area_m2 = float(counts.area[stratum, first:].sum() * AREA_UNIT_M2)
+        rate = float(q[stratum, first]) if first < BINS else None
         rows.append(
             {
                 "stratum": stratum,
                 "calibrated_with": int(group[stratum]),
                 "first_bin": first,
-                "expected_false_rate": float(q[stratum, first]) if first < BINS else None,
+                "expected_false_rate": rate,
                 "n_pixels": int(pixels[stratum]),
-                "n_mapped": own,
+                "n_mapped": int(counts.target[stratum, first:].sum()),
+                "mapped_area_m2": area_m2,
+                "expected_false_area_m2": area_m2 * (rate or 0.0),
                 "tail_factor": float(factor[stratum]),
             }
         )
@@ -136,8 +144,8 @@ def strata_groups(pixels: Int64, n: int) -> Int64:
     return groups(pixels[:n])
 
 
-def _counted(score: Any, stratum: Any, which: npt.NDArray[np.bool_]) -> Int64:
-    return count_bins(score[which], stratum[which], MAX_STRATA)
+def _counted(score: Any, stratum: Any, which: npt.NDArray[np.bool_], weight: Any = None) -> Int64:
+    return count_bins(score[which], stratum[which], MAX_STRATA, None if weight is None else weight[which])
 
 
 def _on_lattice(raster: npt.NDArray[Any], step: int) -> npt.NDArray[Any]:

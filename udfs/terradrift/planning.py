@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from terradrift.memory import MIB, TASK_MEMORY_VARIABLE, allowed_task_memory, ta
 from terradrift.mosaic import Mosaic, open_mosaic
 from terradrift.params import Change, Params, load_params
 from terradrift.refine import RefineSettings
+from terradrift.strata_map import StrataMap, read_strata_map
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Plan:
     cols: npt.NDArray[np.int64]
     """Tiles to score, in the mosaic's tile grid, row by row."""
     warnings: tuple[str, ...]
+    strata_map: StrataMap | None = None
+    """Strata that the user brings along."""
 
     @property
     def grid(self) -> Grid:
@@ -104,14 +108,15 @@ def plan_run(params: Params | str) -> Plan:
     years = mosaic.select_years(params.years)
     zones = read_aoi(params.aoi, mosaic.grid)
     params, given_way = _feasible_detector(params, years)
-    lattice = lattice_step(mosaic.chunk_shape) if params.change.detector in CALIBRATED else 0
+    lattice = _lattice(mosaic, zones) if params.change.detector in CALIBRATED else 0
     recipe, notes = _recipe(params, years, lattice)
     window = zones.window(mosaic.grid, params.tile_size)
     rows, cols = zones.tiles(mosaic.grid, params.tile_size)
     warnings = (*zones.warnings, *given_way, *notes)
     if (beyond := mosaic.grid.width - usable_width(mosaic.grid)) > 0:
         warnings = (*warnings, f"{beyond} columns beyond +180 degrees are padding and never read")
-    plan = Plan(params, mosaic, zones, window, years, recipe, rows, cols, warnings)
+    own = read_strata_map(params.change.strata, mosaic.grid) if isinstance(params.change.strata, str) else None
+    plan = Plan(params, mosaic, zones, window, years, recipe, rows, cols, warnings, own)
     plan.refine_settings()
     _check_memory(plan)
     return plan
@@ -127,6 +132,13 @@ def _check_output(output: Path, mosaic: Mosaic) -> None:
     inside = mosaic.store.local_path
     if inside is not None and output.resolve().is_relative_to(inside.resolve()):
         raise InputError(f"output: found {output}, which lies in the mosaic; expected a folder outside it")
+
+
+def _lattice(mosaic: Mosaic, zones: Zones) -> int:
+    """Step of the lattice of decoys: from the chunks that hold the area of interest, whatever the tile size."""
+    side = math.lcm(*mosaic.chunk_shape)
+    rows, _ = zones.tiles(mosaic.grid, side)
+    return lattice_step(mosaic.chunk_shape, len(rows) * side**2)
 
 
 def _feasible_detector(params: Params, years: tuple[int, ...]) -> tuple[Params, list[str]]:

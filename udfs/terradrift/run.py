@@ -119,6 +119,7 @@ def run_folder(plan: Plan) -> RunFolder:
     source = {
         "mosaic": _input_identity(plan),
         "aoi": _area_identity(plan.zones),
+        "strata": "" if plan.strata_map is None else plan.strata_map.sha256,
         "code": code_version(),
     }
     by_content = ("mosaic", "aoi")

@@ -17,6 +17,7 @@ from terradrift.kernels.strata import Strata
 from terradrift.ledger import ScoreLedger, TileRecord
 from terradrift.mosaic import Mosaic, ReadReport
 from terradrift.score_store import RasterStore
+from terradrift.strata_map import StrataMap
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ def score_tile(
     rasters: ScoreRasters,
     ledger: ScoreLedger,
     strata: Strata | None = None,
+    strata_map: StrataMap | None = None,
     attempt: int = 0,
 ) -> TileRecord:
     """Score a tile; the same bytes for the same tile and parameters, whoever does it and however often.
@@ -49,7 +51,8 @@ def score_tile(
     n_valid = n_bad_norm = 0
     for block in mosaic.read_blocks(tile.window, recipe.years, report, _chunks_with(inside, mosaic.chunk_shape)):
         y, x = block.window.slices(tile.window)
-        part, valid, bad = score_pixels(block.codes, recipe, inside[y, x], strata)
+        classes = None if strata_map is None else strata_map.classes(block.window)
+        part, valid, bad = score_pixels(block.codes, recipe, inside[y, x], strata, classes)
         for name, values in part.rasters.items():
             scored.rasters[name][..., y, x] = values
         if part.decoys:

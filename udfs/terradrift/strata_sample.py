@@ -18,11 +18,12 @@ from terradrift.kernels.distances import cosine
 from terradrift.kernels.gram import gram, guard_norm
 from terradrift.kernels.quantize import UNIT_PRODUCT
 from terradrift.kernels.score_block import lattice_points
-from terradrift.kernels.strata import Strata, fit_strata, mean_embeddings
+from terradrift.kernels.strata import Strata, fit_classes, fit_strata, mean_embeddings
 from terradrift.kernels.trajectory import MIN_YEARS, pairs_of, patterns, statistic
 from terradrift.mosaic import Mosaic, ReadReport
 from terradrift.planning import Plan
 from terradrift.store import Store
+from terradrift.strata_map import StrataMap
 
 SAMPLE_SHARE, SAMPLE_CHUNKS = 16, 32
 """One chunk in sixteen is sampled, 32 at most: that much is read twice."""
@@ -35,7 +36,9 @@ MIN_SAMPLE_PIXELS = 500
 
 STRATA_FILE = "strata.json"
 
-SAMPLE_SCHEMA = pa.schema([("y", pa.int64()), ("x", pa.int64()), ("residual", pa.float32()), ("mean", pa.list_(pa.float32()))])
+SAMPLE_SCHEMA = pa.schema(
+    [("y", pa.int64()), ("x", pa.int64()), ("residual", pa.float32()), ("mean", pa.list_(pa.float32())), ("class", pa.int32())]
+)
 
 
 def sample_order(plan: Plan) -> npt.NDArray[np.int64]:
@@ -67,7 +70,9 @@ def _spread(chunks: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     return np.asarray(z ^ (z >> np.uint64(31)))
 
 
-def sample_chunk(mosaic: Mosaic, zones: Zones, years: tuple[int, ...], row: int, col: int) -> pa.Table:
+def sample_chunk(
+    mosaic: Mosaic, zones: Zones, years: tuple[int, ...], row: int, col: int, strata_map: StrataMap | None = None
+) -> pa.Table:
     """SAMPLE_SCHEMA of one chunk: the pixels of a sparse lattice that have enough years."""
     height, width = mosaic.chunk_shape
     window = Window(row * height, col * width, height, width).intersection(mosaic.grid.window)
@@ -84,21 +89,28 @@ def sample_chunk(mosaic: Mosaic, zones: Zones, years: tuple[int, ...], row: int,
         known = np.flatnonzero(np.isfinite(residual))
         y, x = np.divmod(known, sampled.shape[3])
         means = mean_embeddings(codes, valid)[known]
+        classes = np.zeros(len(known), np.uint8)
+        if strata_map is not None:
+            classes = strata_map.classes(block.window)[rows, cols].ravel()[known]
         columns = [
             pa.array(block.window.y0 + rows.start + y * SAMPLE_STEP),
             pa.array(block.window.x0 + cols.start + x * SAMPLE_STEP),
             pa.array(residual[known]),
             pa.ListArray.from_arrays(np.arange(len(known) + 1, dtype=np.int32) * means.shape[1], pa.array(means.ravel())),
+            pa.array(classes.astype(np.int32)),
         ]
         parts.append(pa.Table.from_arrays(columns, schema=SAMPLE_SCHEMA))
     return pa.concat_tables(parts).combine_chunks() if parts else SAMPLE_SCHEMA.empty_table()
 
 
-def learn_strata(sample: pa.Table, count: int) -> Strata:
-    """The strata of a sample, whatever the order of its rows."""
+def learn_strata(sample: pa.Table, count: int | None, bands: int) -> Strata:
+    """The strata of a sample, whatever the order of its rows: `count` of alike embeddings, or its classes (None)."""
     sample = sample.sort_by([("y", "ascending"), ("x", "ascending")])
-    means = np.array(sample["mean"].to_pylist(), np.float64).reshape(len(sample), -1)
-    return fit_strata(means, sample["residual"].to_numpy().astype(np.float64), count)
+    means = np.array(sample["mean"].to_pylist(), np.float64).reshape(len(sample), bands)
+    residual = sample["residual"].to_numpy().astype(np.float64)
+    if count is None:
+        return fit_classes(sample["class"].to_numpy(), residual, bands)
+    return fit_strata(means, residual, count)
 
 
 def _residual(distance: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:

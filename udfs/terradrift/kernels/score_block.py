@@ -26,6 +26,9 @@ PIXELS = 2048
 LATTICE = 8
 """Pixels between the points that decoys are drawn on: one pixel in 64 with eight decoys tells as much as one in 16."""
 
+ENOUGH_POINTS = 8192
+"""Points of the lattice that are enough; with fewer, on small areas, it is closer."""
+
 NO_NOISE = np.zeros(0, np.float32)
 
 
@@ -83,9 +86,15 @@ class ScoreBlock:
         )
 
 
-def lattice_step(chunk_shape: tuple[int, int]) -> int:
-    """Pixels between the points of the lattice that decoys are drawn on: 8, or what divides the mosaic's chunks."""
-    return math.gcd(LATTICE, *chunk_shape)
+def lattice_step(chunk_shape: tuple[int, int], pixels: int) -> int:
+    """Pixels between the points of the lattice that decoys are drawn on, for an area of so many pixels: 8, 4, 2 or 1.
+
+    It divides the mosaic's chunks, so that the lattice is the mosaic's own.
+    """
+    step = math.gcd(LATTICE, *chunk_shape)
+    while step > 1 and pixels < ENOUGH_POINTS * step**2:
+        step //= 2
+    return step
 
 
 def lattice_points(shape: tuple[int, ...], step: int) -> tuple[slice, slice]:
@@ -94,12 +103,16 @@ def lattice_points(shape: tuple[int, ...], step: int) -> tuple[slice, slice]:
 
 
 def score_pixels(
-    codes: npt.NDArray[Any], recipe: Recipe, inside: npt.NDArray[np.bool_] | None = None, strata: Strata | None = None
+    codes: npt.NDArray[Any],
+    recipe: Recipe,
+    inside: npt.NDArray[np.bool_] | None = None,
+    strata: Strata | None = None,
+    classes: npt.NDArray[np.uint8] | None = None,
 ) -> tuple[ScoreBlock, int, int]:
     """Scores of a block: codes (time, band, y, x) -> rasters, number of valid pixels, number of pixel-years of a bad norm.
 
     int8 codes are guarded by their norm; float vectors are not. `inside` (y, x) masks pixels out of the area of interest. A
-    recipe with a lattice needs `strata`.
+    recipe with a lattice needs `strata`; `classes` (y, x) names the stratum of every pixel in place of its embedding.
     """
     time, band, height, width = codes.shape
     flat = codes.reshape(time, band, -1)
@@ -113,7 +126,8 @@ def score_pixels(
     n_valid = n_bad = 0
     for first in range(0, height * width, PIXELS):
         part = slice(first, min(first + PIXELS, height * width))
-        series, stratum, bad = _series(flat[:, :, part], recipe, None if mask is None else mask[part], strata)
+        own = None if classes is None else classes.reshape(-1)[part]
+        series, stratum, bad = _series(flat[:, :, part], recipe, None if mask is None else mask[part], strata, own)
         n_bad += bad
         if not series.valid.any():
             continue
@@ -149,7 +163,11 @@ def _points(height: int, width: int, step: int) -> npt.NDArray[np.int64]:
 
 
 def _series(
-    codes: npt.NDArray[Any], recipe: Recipe, inside: npt.NDArray[np.bool_] | None, strata: Strata | None
+    codes: npt.NDArray[Any],
+    recipe: Recipe,
+    inside: npt.NDArray[np.bool_] | None,
+    strata: Strata | None,
+    classes: npt.NDArray[np.uint8] | None,
 ) -> tuple[Series, npt.NDArray[np.uint8] | None, int]:
     codes = np.ascontiguousarray(codes)
     products, valid = gram(codes)
@@ -165,7 +183,7 @@ def _series(
     if recipe.lattice:
         if strata is None:
             raise ValueError(f"detector {recipe.detector} needs strata")
-        stratum = assign_strata(codes, valid, strata.centroids)
+        stratum = assign_strata(codes, valid, strata.centroids) if classes is None else classes
         noise = strata.noise[np.minimum(stratum, len(strata) - 1)]
     return Series(distance, cosine, valid, recipe.use_robust_z, noise), stratum, bad
 

@@ -61,6 +61,16 @@ def fit_strata(means: npt.NDArray[np.float64], residual: npt.NDArray[np.float64]
     return Strata(centroids.astype(np.float32), np.array(noise, np.float32))
 
 
+def fit_classes(classes: npt.NDArray[np.integer[Any]], residual: npt.NDArray[np.float64], bands: int) -> Strata:
+    """MAX_STRATA strata that are given by a class (pixel), with the noise of a sample; they have no centroids."""
+    everywhere = float(np.median(residual)) if len(residual) else DEFAULT_NOISE
+    noise = [
+        float(np.median(residual[classes == s])) if np.count_nonzero(classes == s) >= MIN_SAMPLE else everywhere
+        for s in range(MAX_STRATA)
+    ]
+    return Strata(np.zeros((MAX_STRATA, bands), np.float32), np.array(noise, np.float32))
+
+
 def _start(unit: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
     """k-means++: every next centre is drawn by its distance to those there are (Arthur and Vassilvitskii 2007)."""
     rng = np.random.default_rng(_SEED)

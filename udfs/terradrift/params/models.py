@@ -82,6 +82,17 @@ def _crs(text: str) -> str:
     return ":".join(authority)
 
 
+def _strata(value: object) -> object:
+    if isinstance(value, str):
+        return local_path(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_STRATA:
+        raise ValueError(f"found {show(value)}, expected a whole number from 1 to {MAX_STRATA}, or a vector file or GeoTIFF")
+    return value
+
+
+_STRATA_SCHEMA = WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_STRATA}, {"type": "string"}]})
+
+
 def _choice(names: Iterable[str]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "enum": list(names)})
 
@@ -164,8 +175,9 @@ class Change(Model):
     """Smallest mapped size of a change, in cosine distance (0 to 2); for trajectory, omitted: 0.05."""
     kinds: Annotated[tuple[Kind, ...], Names, Field(min_length=1), AfterValidator(_distinct)] | None = None
     """Kinds of change that become polygons; for trajectory, omitted: step, ramp and unconfirmed."""
-    strata: Annotated[int, Field(ge=1, le=MAX_STRATA)] | None = None
-    """Strata of alike embeddings in which noise is judged and the threshold is calibrated; for trajectory, omitted: 12."""
+    strata: Annotated[int | str, BeforeValidator(_strata), _STRATA_SCHEMA] | None = None
+    """Strata in which noise is judged and the threshold is calibrated: so many of alike embeddings, or a file of your own (a
+    vector file, every geometry one, or a GeoTIFF of classes); for trajectory, omitted: 12."""
 
     @field_validator("min_effect", "kinds", "strata")
     @classmethod
@@ -294,6 +306,10 @@ class Params(Model):
         """
         if scores_only:
             kept = {"mosaic", "aoi", "years", "tile_size", "scores", "variable", "quantization"}
-            change = {"detector": self.change.detector, "strata": self.change.strata}
+            strata = self.change.strata
+            change = {"detector": self.change.detector, "strata": strata if isinstance(strata, int) else None}
             return {**self.model_dump(mode="json", include=kept), **change}
-        return self.model_dump(mode="json", exclude={"output"})
+        found = self.model_dump(mode="json", exclude={"output"})
+        if isinstance(self.change.strata, str):
+            found["change"]["strata"] = None  # a file counts by what it holds, not by where it lies
+        return found

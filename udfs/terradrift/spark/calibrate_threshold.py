@@ -34,10 +34,12 @@ from terradrift.strata_sample import read_strata
 PIXELS, POINTS = BINS, BINS + 1
 """Bins beyond the scores' hold the number of scored pixels (as targets) and of lattice points (as targets)."""
 
-COUNT_SCHEMA = pa.schema([("stratum", pa.int32()), ("bin", pa.int32()), ("target", pa.int64()), ("decoy", pa.int64())])
+COUNTED = ("target", "decoy", "area")
+
+COUNT_SCHEMA = pa.schema([("stratum", pa.int32()), ("bin", pa.int32()), *((name, pa.int64()) for name in COUNTED)])
 
 TileCounts = Callable[[Tile], npt.NDArray[np.int64]]
-"""Counts of a tile: (target or decoy, stratum, bin)."""
+"""Counts of a tile: (COUNTED, stratum, bin)."""
 
 
 def calibrate_threshold(spark: SparkSession, run: Run) -> tuple[Calibration, int]:
@@ -50,17 +52,17 @@ def calibrate_threshold(spark: SparkSession, run: Run) -> tuple[Calibration, int
     bulk = _sum(spark, run, _bulk_counter(run.scores, run.decoys, step))
     pixels = bulk[0, :, PIXELS]
     group = strata_groups(pixels, n)
-    factor = tail_factors(Counts(bulk[0, :n, :BINS], bulk[1, :n, :BINS]), group)
+    factor = tail_factors(Counts(*bulk[:, :n, :BINS]), group)
     describe(spark, "count decoys that win")
     candidates = Candidates(change.min_effect, change.kinds)
     won = _sum(spark, run, _competition_counter(run.scores, run.decoys, step, candidates, factor))
-    counts = Counts(won[0, :, :BINS], won[1, :, :BINS])
-    calibration = calibrate(counts, pixels, won[0, :, POINTS], group, factor, fdr)
+    calibration = calibrate(Counts(*won[:, :, :BINS]), pixels, won[0, :, POINTS], group, factor, fdr)
     rows = [
         (
             row["stratum"], change.detector, "fdr", fdr,
             float(EDGES[row["first_bin"]]) if row["first_bin"] < BINS else None,
-            row["expected_false_rate"], row["n_pixels"], row["n_mapped"], row["calibrated_with"], row["tail_factor"],
+            row["expected_false_rate"], row["n_pixels"], row["n_mapped"],
+            row["mapped_area_m2"], row["expected_false_area_m2"], row["calibrated_with"], row["tail_factor"],
         )
         for row in calibration.rows
     ]  # fmt: skip
@@ -69,12 +71,12 @@ def calibrate_threshold(spark: SparkSession, run: Run) -> tuple[Calibration, int
 
 
 def _sum(spark: SparkSession, run: Run, counter: TileCounts) -> npt.NDArray[np.int64]:
-    """(target or decoy, stratum, bin) summed over the scored tiles."""
+    """(COUNTED, stratum, bin) summed over the scored tiles."""
     counted = scored_tiles(spark, run).mapInArrow(_counting(run.scores, counter), spark_schema(COUNT_SCHEMA))
-    table = counted.groupBy("stratum", "bin").agg(F.sum("target").alias("target"), F.sum("decoy").alias("decoy")).toArrow()
-    total = np.zeros((2, MAX_STRATA, BINS + 2), np.int64)
-    at = table["stratum"].to_numpy(), table["bin"].to_numpy()
-    total[0][at], total[1][at] = table["target"].to_numpy(), table["decoy"].to_numpy()
+    table = counted.groupBy("stratum", "bin").agg(*(F.sum(name).alias(name) for name in COUNTED)).toArrow()
+    total = np.zeros((len(COUNTED), MAX_STRATA, BINS + 2), np.int64)
+    for counts, name in zip(total, COUNTED, strict=True):
+        counts[table["stratum"].to_numpy(), table["bin"].to_numpy()] = table[name].to_numpy()
     return total
 
 
@@ -86,7 +88,7 @@ def _counting(raster: RasterStore, counter: TileCounts) -> ArrowFunction:
             for tile in tiles_of(batch, raster):
                 found = counter(tile)
                 stratum, bin_ = np.nonzero(found.any(axis=0))
-                columns = (stratum.astype(np.int32), bin_.astype(np.int32), found[0][stratum, bin_], found[1][stratum, bin_])
+                columns = (stratum.astype(np.int32), bin_.astype(np.int32), *(counts[stratum, bin_] for counts in found))
                 yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=COUNT_SCHEMA)
 
     return count
@@ -112,4 +114,4 @@ def _competition_counter(
 
 def _stacked(counts: Counts, pixels: Any, points: Any) -> npt.NDArray[np.int64]:
     target = np.concatenate([counts.target, pixels[:, None], points[:, None]], axis=1)
-    return np.stack([target, np.pad(counts.decoy, ((0, 0), (0, 2)))])
+    return np.stack([target, *(np.pad(other, ((0, 0), (0, 2))) for other in (counts.decoy, counts.area))])

@@ -32,7 +32,7 @@ def find_threshold(spark: SparkSession, run: Run) -> tuple[float, int]:
         lower = _histogram(spark, run, bin_)
         low, _ = bin_of_rank(lower["bin"], lower["count"], rank)
         threshold = value_of(bin_ << BITS | low)
-    row = (0, detector, rule.name, float(getattr(rule, rule.name)), float(threshold), None, total, None, 0, None)
+    row = (0, detector, rule.name, float(getattr(rule, rule.name)), float(threshold), None, total, None, None, None, 0, None)
     table = spark.createDataFrame([row], THRESHOLDS).coalesce(1)
     table.write.mode("overwrite").parquet(str(run.folder.tables / "thresholds"))
     return float(threshold), total

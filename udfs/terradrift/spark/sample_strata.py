@@ -10,6 +10,7 @@ from terradrift.mosaic import Mosaic
 from terradrift.run import Run
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, spark_schema, zones_of
 from terradrift.store import open_store
+from terradrift.strata_map import StrataMap
 from terradrift.strata_sample import (
     MIN_SAMPLE_PIXELS,
     SAMPLE_SCHEMA,
@@ -35,19 +36,20 @@ def sample_strata(spark: SparkSession, run: Run) -> Strata:
         chunks = pa.table({"row": order[done : done + wanted, 0], "col": order[done : done + wanted, 1]})
         done, wanted = done + wanted, wanted * 4
         tasks = spark.createDataFrame(chunks).repartition(min(len(chunks), spark.sparkContext.defaultParallelism), "row", "col")
-        function = _sampling(plan.mosaic, plan.zones.to_bytes(), plan.years)
+        function = _sampling(plan.mosaic, plan.zones.to_bytes(), plan.years, plan.strata_map)
         sample = pa.concat_tables([sample, tasks.mapInArrow(function, spark_schema(SAMPLE_SCHEMA)).toArrow()])
-    strata = learn_strata(sample, plan.params.change.strata or 1)
+    count = plan.params.change.strata
+    strata = learn_strata(sample, count if isinstance(count, int) else None, plan.mosaic.n_bands)
     write_strata(store, strata)
     return strata
 
 
-def _sampling(mosaic: Mosaic, zones: bytes, years: tuple[int, ...]) -> ArrowFunction:
+def _sampling(mosaic: Mosaic, zones: bytes, years: tuple[int, ...], strata_map: StrataMap | None) -> ArrowFunction:
     """Chunks (row, col) -> SAMPLE_SCHEMA."""
 
     def sample(batches: Batches) -> Batches:
         for batch in batches:
             for row, col in zip(batch["row"].to_pylist(), batch["col"].to_pylist(), strict=True):
-                yield from sample_chunk(mosaic, zones_of(zones), years, row, col).to_batches()
+                yield from sample_chunk(mosaic, zones_of(zones), years, row, col, strata_map).to_batches()
 
     return sample

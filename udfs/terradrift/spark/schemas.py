@@ -122,6 +122,8 @@ THRESHOLDS = StructType(
         column("expected_false_rate", DOUBLE, "expected share of false changes; null where not calibrated"),
         column("n_pixels", LONG, "pixels with a score", "px"),
         column("n_mapped", LONG, "mapped pixels; null where not calibrated", "px"),
+        column("mapped_area_m2", DOUBLE, "geodesic area of the mapped pixels; null where not calibrated", "m2"),
+        column("expected_false_area_m2", DOUBLE, "share of it that is expected to be no change; null where not calibrated", "m2"),
         column("calibrated_with", INT, "strata with the same number here are calibrated together"),
         column("tail_factor", DOUBLE, "factor on the scores of decoys; null where not calibrated"),
     ]

@@ -21,6 +21,7 @@ from terradrift.score_tile import ScoreRasters, failed_record, score_tile
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, spark_schema, tiles_of, zones_of
 from terradrift.spark.sample_strata import sample_strata
 from terradrift.spark.schemas import TILES
+from terradrift.strata_map import StrataMap
 
 SCORED_SCHEMA = pa.schema([("tile_id", pa.string()), ("state", pa.string())])
 
@@ -39,7 +40,7 @@ def score_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
         rasters = ScoreRasters(run.scores, run.decoys if plan.recipe.lattice else None)
         strata = sample_strata(spark, run) if plan.recipe.lattice else None
         zones, ledger = plan.zones.to_bytes(), run.folder.ledger
-        function = _scoring(plan.mosaic, zones, plan.recipe, rasters, ledger, strata, _attempts(spark))
+        function = _scoring(plan.mosaic, zones, plan.recipe, rasters, ledger, strata, plan.strata_map, _attempts(spark))
         one_a_task = spark.createDataFrame(tiles).repartitionByRange(len(tiles), "seq")
         one_a_task.mapInArrow(function, spark_schema(SCORED_SCHEMA)).write.format("noop").mode("overwrite").save()
     describe(spark, "write the table of tiles")
@@ -94,6 +95,7 @@ def _scoring(
     rasters: ScoreRasters,
     ledger: ScoreLedger,
     strata: Strata | None,
+    strata_map: StrataMap | None,
     attempts: int,
 ) -> ArrowFunction:
     """Tiles (row, col) -> SCORED_SCHEMA. A tile that fails is tried again by Spark; the last attempt records the failure."""
@@ -104,7 +106,7 @@ def _scoring(
         for batch in batches:
             for tile in tiles_of(batch, rasters.scores):
                 try:
-                    record = score_tile(tile, mosaic, zones_of(zones), recipe, rasters, ledger, strata, attempt)
+                    record = score_tile(tile, mosaic, zones_of(zones), recipe, rasters, ledger, strata, strata_map, attempt)
                 except Exception as cause:
                     if attempt + 1 < attempts:
                         raise
