@@ -73,7 +73,7 @@ def test_no_pixel_twice_and_every_stratum_its_number(out: Path, tmp_path: Path) 
 
 def test_every_pixel_of_a_stratum_is_equally_likely(out: Path) -> None:
     rasters = open_rasters(td.open_run(out))
-    times, n = 400, 100
+    times, n = 120, 300
     hits = np.zeros(WINDOW.shape)
     for seed in range(times):
         row, col = count_and_draw(rasters, n, seed).first[FAR]
