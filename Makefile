@@ -1,5 +1,5 @@
-# make demo | setup | test | lint | bench | lock | clean. Each does what set-up is still missing: .venv, the locked packages, this
-# package, a Java where the machine has none, Sedona's jars. To choose the interpreter: make demo PYTHON=/path/to/python
+# make demo | setup | test | lint | bench | scoreboard | lock | clean. Each does what set-up is still missing: .venv, the locked
+# packages, this package, a Java where the machine has none, Sedona's jars. To choose the interpreter: make demo PYTHON=/path/to/python
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := $(VENV)/tools
@@ -9,7 +9,7 @@ COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes
 START := $(shell date +%s)
 QUERY := SELECT kind, count(*) AS polygons, round(sum(area_m2) / 1e4, 1) AS hectares FROM change_polygons GROUP BY kind
 
-.PHONY: demo setup setup-dev test lint bench lock clean
+.PHONY: demo setup setup-dev test lint bench scoreboard lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -70,6 +70,9 @@ $(DONE)/java: conf/requirements-java.txt $(DONE)/packages $(DONE)/package
 $(DONE)/jars: $(DONE)/java
 	@$(BIN)/python -m terradrift.spark.session
 	@touch $@
+
+scoreboard: setup-dev
+	@$(BIN)/python tests/benchmarks/scoreboard.py
 
 lock: $(DONE)/tools
 	@$(COMPILE) --extra dev pyproject.toml --output-file conf/requirements-dev.txt >/dev/null

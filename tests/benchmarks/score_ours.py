@@ -40,7 +40,7 @@ def work() -> None:
         order = sample_order(plan)
         chosen = order[: first_round(len(order))].tolist()
         sample = pa.concat_tables([sample_chunk(plan.mosaic, plan.zones, plan.years, *at) for at in chosen])
-        strata = learn_strata(sample, 12)
+        strata = learn_strata(sample, 12, plan.mosaic.n_bands)
     for row, col in zip(plan.rows.tolist(), plan.cols.tolist(), strict=True):
         score_tile(run.scores.tile(row, col), plan.mosaic, plan.zones, plan.recipe, rasters, run.folder.ledger, strata)
 
