@@ -15,6 +15,7 @@ _HOMES = {
     "plan": "terradrift.planning",
     "open_mosaic": "terradrift.mosaic",
     "open_run": "terradrift.results",
+    "evaluate": "terradrift.evaluation",
     "gram": "terradrift.kernels.gram",
     "dequantize": "terradrift.kernels.quantize",
     "quantize": "terradrift.kernels.quantize",

@@ -113,6 +113,38 @@ def sample(
 
 
 @app.command()
+def evaluate(
+    out: Output,
+    truth: Annotated[Path, typer.Option(help="truth.parquet of a scene, vector file of sites with a year, or labelled sample.")],
+    rest_is_stable: Annotated[bool, typer.Option("--rest-is-stable", help="The file holds every change of the area.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Page to write: figures, curves, worst mistakes.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Table to write: metric, group, value, low, high.")] = None,
+) -> None:
+    """Precision, recall, false discovery rate, polygons and years of a finished run against known changes."""
+    from terradrift.area_sample import estimate_area, is_labelled_sample, print_estimate
+
+    if is_labelled_sample(truth):
+        if rest_is_stable or html or parquet:
+            raise InputError(f"--truth: {truth}: found a labelled sample, expected no --rest-is-stable, --html or --parquet")
+        estimate = estimate_area(truth, out)
+        if as_json:
+            typer.echo(json.dumps(estimate.as_dict(), indent=1, allow_nan=False))
+        else:
+            print_estimate(estimate, Console())
+        return
+
+    from terradrift.evaluation import evaluate as evaluate_run
+    from terradrift.evaluation.tables import print_evaluation
+
+    found = evaluate_run(out, truth, rest_is_stable=rest_is_stable, html=html, parquet=parquet)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+    else:
+        print_evaluation(found, Console())
+
+
+@app.command()
 def tiles(
     table: Annotated[Path, typer.Argument(help="GeoParquet file or folder, any CRS.", show_default=False)],
     archive: Annotated[Path, typer.Argument(help="PMTiles file to write.", show_default=False)],
