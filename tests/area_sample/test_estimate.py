@@ -273,6 +273,21 @@ def test_no_run_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert "found no finished run" in capfd.readouterr().err
 
 
+def test_evaluate_takes_a_labelled_sample(out: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    sample = labelled(out, tmp_path / "s.gpkg")
+    assert main(["evaluate", str(out), "--truth", str(sample.file), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == json.loads(json.dumps(estimate_area(sample.file, out).as_dict()))
+    assert main(["evaluate", str(out), "--truth", str(sample.file)]) == 0
+    assert "95 % interval" in capfd.readouterr().out
+    assert main(["evaluate", str(out), "--truth", str(sample.file), "--html", str(tmp_path / "page.html")]) == 2
+    assert capfd.readouterr().err.count("\n") == 1
+    blank = draw_sample(out, SIZE, 1, tmp_path / "blank.gpkg")
+    assert main(["evaluate", str(out), "--truth", str(blank.file)]) == 2
+    message = capfd.readouterr()
+    assert message.out == ""
+    assert message.err.endswith("found 0 pixels labelled change or stable, expected 2 or more of the 222 drawn; label more\n")
+
+
 def test_the_report_says_area_interval_and_what_is_missing(out: Path, tmp_path: Path) -> None:
     sample = draw_sample(out, SIZE, 0, tmp_path / "s.gpkg")
     mapped = sample.draws["stratum"].str.startswith("mapped").to_numpy()
@@ -284,5 +299,6 @@ def test_the_report_says_area_interval_and_what_is_missing(out: Path, tmp_path: 
     assert "95 % interval" in text
     assert f"{found.change_area_m2.value / 1e4:,.1f} ha" in text
     assert "not mapped, far from change: none of" in text
+    assert "mapped, ramp: none of 55 labelled pixels was wrong" in text
     assert found.interval_m2[1] > found.change_area_m2.value  # although the standard error is nothing
     assert found.change_area_m2.standard_error == 0

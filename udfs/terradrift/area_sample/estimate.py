@@ -180,12 +180,16 @@ def _notes(matrix: list[dict[str, Any]], drawn_from: str, judged: str) -> list[s
         )
     for row in matrix:
         n = row["change"] + row["stable"]
-        if not row["mapped"] and row["change"] == 0 and n < row["pixels"]:
-            most = (1 - 0.05 ** (1 / n)) * row["area_m2"] / 1e4  # a share p leaves n pixels without change with (1 - p)^n
+        share = 1 - 0.05 ** (1 / max(n, 1))  # as much of what was not met leaves n pixels without it once in twenty samples
+        if n == row["pixels"]:
+            continue
+        if not row["mapped"] and row["change"] == 0:
             notes.append(
-                f"{row['stratum']}: none of {n} labelled pixels changed, which up to {most:,.1f} ha of change there would allow; "
-                "the interval does too; more labels there narrow it most"
+                f"{row['stratum']}: none of {n} labelled pixels changed, which up to {share * row['area_m2'] / 1e4:,.1f} ha of "
+                "change there would allow; the interval does too; more labels there narrow it most"
             )
+        if row["mapped"] and row["stable"] == 0:
+            notes.append(f"{row['stratum']}: none of {n} labelled pixels was wrong, which up to {share:.1%} wrong would allow")
     return notes
 
 
