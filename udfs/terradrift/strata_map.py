@@ -54,7 +54,9 @@ class StrataMap:
                 [self.grid.y(window.y0 + k + 0.5) for k in range(window.height)],
             )
             move = pyproj.Transformer.from_crs(self.grid.pyproj_crs, pyproj.CRS(file.crs), always_xy=True)
-            col, row = ~file.transform * move.transform(x, y)
+            x, y = move.transform(x, y)
+            a, b, c, d, e, f = tuple(~file.transform)[:6]
+            col, row = a * x + b * y + c, d * x + e * y + f
             inside = np.isfinite(col) & np.isfinite(row) & (col >= 0) & (row >= 0) & (col < file.width) & (row < file.height)
             out = np.full(window.shape, ELSEWHERE, np.uint8)
             if not inside.any():
