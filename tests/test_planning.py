@@ -18,6 +18,7 @@ import terradrift as td
 from mosaics import ORIGIN, STEP, unit_codes, write_mosaic
 from terradrift import ledger
 from terradrift.errors import InputError
+from terradrift.kernels.score_block import lattice_step
 from terradrift.ledger import code_version
 from terradrift.params import Params, params_from
 from terradrift.planning import Plan
@@ -74,7 +75,7 @@ def test_defaults_give_way_to_few_years_and_say_so(mosaic: Path, n: int) -> None
         assert says == [f"change.detector: trajectory needs more than {n} years; bitemporal with threshold score 0.2 is used"]
         assert names(found)[1] == names(plan(mosaic, years=[2017, 2016 + n], change=found.params.change.model_dump()))[1]
     else:
-        assert (found.recipe.detector, found.recipe.lattice, says) == ("trajectory", 8, [])
+        assert (found.recipe.detector, found.recipe.lattice > 0, says) == ("trajectory", True, [])
         assert found.params.change.rule.fdr == 0.10
 
 
@@ -122,6 +123,27 @@ def test_a_scale_nobody_asked_for_never_refuses_a_wish(mosaic: Path, n: int) -> 
 
 def test_no_annual_bands_need_no_scale(mosaic: Path) -> None:
     assert plan(mosaic, years=[2017, 2018], scores={"annual": []}, change={"detector": "bitemporal"}).warnings == ()
+
+
+# --- the lattice of decoys ------------------------------------------------------------------------------------------------
+
+SMALL = [WEST + 5 * STEP, NORTH - 10 * STEP, WEST + 10 * STEP, NORTH - 5 * STEP]
+
+
+def test_the_lattice_divides_the_chunks_and_gets_denser_where_pixels_are_few() -> None:
+    for pixels in (1, 1000, 8192, 8191 * 4, 8192 * 4, 8192 * 16, 8192 * 64 - 1, 8192 * 64, 10**9):
+        for chunk in ((256, 256), (64, 32), (12, 20), (6, 6), (225, 225)):
+            step = lattice_step(chunk, pixels)
+            assert chunk[0] % step == chunk[1] % step == 0
+            assert step in (1, 2, 4, 8)
+            assert step == 1 or pixels / step**2 >= 8192
+            larger = [other for other in (2, 4, 8) if other > step and chunk[0] % other == chunk[1] % other == 0]
+            assert all(pixels / other**2 < 8192 for other in larger)
+
+
+@pytest.mark.parametrize("area", [SMALL, BOX, None], ids=["small", "box", "all"])
+def test_the_lattice_does_not_depend_on_tiles(mosaic: Path, area: Any) -> None:
+    assert len({plan(mosaic, aoi=area, tile_size=size).recipe.lattice for size in (32, 64, 128)}) == 1
 
 
 # --- the ends of the world ----------------------------------------------------------------------------------------------
