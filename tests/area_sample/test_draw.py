@@ -139,6 +139,16 @@ def test_a_map_without_change_has_one_stratum(tmp_path: Path) -> None:
     assert sample.design["stratum"].tolist() == ["not mapped, far from change"]
 
 
+def test_kinds_in_one_stratum_are_drawn_as_they_are(out: Path, tmp_path: Path) -> None:
+    changed, kind = some_map()
+    steps = [
+        (draws["change_kind"][draws["stratum"] == "mapped"] == "step").mean()
+        for seed in range(6)
+        for draws in [draw_sample(out, 300, seed, tmp_path / "s.gpkg").draws]
+    ]
+    assert np.mean(steps) == pytest.approx((kind[changed == 1] == 1).mean(), abs=0.1)
+
+
 @pytest.mark.parametrize("size", [5, 10**6])
 def test_a_size_that_cannot_be_is_refused(out: Path, size: int, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^--size: found .*expected \d+ to 32168"):

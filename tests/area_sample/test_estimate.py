@@ -148,6 +148,10 @@ def test_unsure_and_unlabelled_pixels_are_left_out_and_counted(out: Path, tmp_pa
     assert (counts["unsure"].sum(), counts["unlabelled"].sum()) == (30, 20)
     assert (counts[["change", "stable", "unsure", "unlabelled"]].sum(axis=1) == counts["sampled"]).all()
     assert any("30 unsure and 20 without label" in note for note in found.notes)
+    fill(sample, np.where(labels == "unsure", "", labels))
+    assert estimate_area(sample.file, out).as_dict()["change_area_m2"] == found.as_dict()["change_area_m2"]
+    fill(sample, np.where(labels == "unsure", "stable", labels))
+    assert estimate_area(sample.file, out).as_dict()["change_area_m2"] != found.as_dict()["change_area_m2"]
 
 
 def test_labels_judge_a_later_run_over_the_same_ground(out: Path, tmp_path: Path) -> None:
