@@ -3,109 +3,43 @@ another current directory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
-import pyproj
-import pyproj.exceptions
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    Strict,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
-from terradrift.errors import near_miss
-from terradrift.kernels.annual import ANNUAL
-from terradrift.kernels.detectors import CALIBRATED, DETECTORS
-from terradrift.kernels.distances import DISTANCES
-from terradrift.kernels.series import KINDS
-from terradrift.kernels.strata import MAX_STRATA
-from terradrift.params.locations import check_characters, is_wkt, local_path, mosaic_location
+from terradrift.kernels.detectors import CALIBRATED
+from terradrift.params.locations import local_path, mosaic_location
 from terradrift.params.messages import show
+from terradrift.params.values import (
+    MAX_INT,
+    STRATA_SCHEMA,
+    Count,
+    Detector,
+    Distance,
+    Fraction,
+    Kind,
+    Names,
+    Score,
+    Year,
+    Zoom,
+    aoi_spec,
+    crs_code,
+    distinct,
+    strata_spec,
+)
 
 DEFAULT_KINDS = ("step", "ramp", "unconfirmed")
 DEFAULT_MIN_EFFECT = 0.05
 DEFAULT_STRATA = 12
-
-MAX_INT = 2**31 - 1
-MAX_DEGREES = 1000.0
-
-
-def _known(noun: str, names: Iterable[str]) -> Callable[[str], str]:
-    def check(value: str) -> str:
-        if value not in names:
-            raise ValueError(f"unknown {noun} {show(value)}{near_miss(value, names)}")
-        return value
-
-    return check
-
-
-def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError(f"found {show(values)}, expected every name once")
-    return values
-
-
-def _aoi(value: object) -> object:
-    if value is None or (isinstance(value, str) and is_wkt(value)):
-        return value
-    if isinstance(value, str):
-        return local_path(value)
-    numbers = value if isinstance(value, (list, tuple)) else ()
-    plain = all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in numbers)
-    if len(numbers) != 4 or not plain or not all(abs(item) < MAX_DEGREES for item in numbers):
-        raise ValueError(
-            f"found {show(value)}, expected a vector file, WKT or [west, south, east, north] in degrees; omit it for all"
-        )
-    return tuple(float(item) for item in numbers)
-
-
-def _crs(text: str) -> str:
-    what = "expected an authority's code such as 'EPSG:4326'"
-    check_characters(text)
-    if "=" in text:  # PROJ strings may name files and grids
-        raise ValueError(f"found {show(text)}, {what}")
-    try:
-        crs = pyproj.CRS.from_user_input(text)
-        authority = crs.to_authority()
-    except pyproj.exceptions.ProjError:
-        raise ValueError(f"found {show(text)}, which PROJ does not know, {what}") from None
-    if authority is None or not (crs.is_geographic or crs.is_projected) or len(crs.axis_info) != 2:
-        raise ValueError(f"found {show(text)}, which is no two-dimensional map CRS with a code, {what}")
-    return ":".join(authority)
-
-
-def _strata(value: object) -> object:
-    if isinstance(value, str):
-        return local_path(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_STRATA:
-        raise ValueError(f"found {show(value)}, expected a whole number from 1 to {MAX_STRATA}, or a vector file or GeoTIFF")
-    return value
-
-
-_STRATA_SCHEMA = WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_STRATA}, {"type": "string"}]})
-
-
-def _choice(names: Iterable[str]) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "enum": list(names)})
-
-
-Count = Annotated[int, Field(ge=1, le=MAX_INT)]
-Zoom = Annotated[int, Field(ge=0, le=22)]
-Year = Annotated[int, Field(ge=1900, le=2100)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Distance = Annotated[str, AfterValidator(_known("distance", DISTANCES)), _choice(DISTANCES)]
-Score = Annotated[str, AfterValidator(_known("score", ANNUAL)), _choice(ANNUAL)]
-Detector = Annotated[str, AfterValidator(_known("detector", DETECTORS)), _choice(DETECTORS)]
-Kind = Annotated[str, AfterValidator(_known("kind", KINDS[1:])), _choice(KINDS[1:])]
-Names = Strict(False)  # YAML has lists, a frozen model holds tuples; the items stay strict
 
 
 class Model(BaseModel):
@@ -127,7 +61,7 @@ class Scores(Model):
     distance: Distance = "cosine"
     """Distance of two years: cosine (1 - cos, 0 to 2) and angle (degrees) of renormalised vectors, dot (1 - x.y) and
     euclidean of the decoded vectors as they are."""
-    annual: Annotated[tuple[Score, ...], Names, AfterValidator(_distinct)] = ("difference", "loo_medoid")
+    annual: Annotated[tuple[Score, ...], Names, AfterValidator(distinct)] = ("difference", "loo_medoid")
     """Annual bands to write, in units of the distance; an empty list writes none."""
     robust_z: bool = True
     """Write the annual bands as robust z through time per pixel (no unit) instead of the raw score."""
@@ -173,9 +107,9 @@ class Change(Model):
     """Where change begins; omitted: fdr 0.10 with trajectory, score 0.2 with the others."""
     min_effect: Annotated[float, Field(ge=0, le=2)] | None = None
     """Smallest mapped size of a change, in cosine distance (0 to 2); for trajectory, omitted: 0.05."""
-    kinds: Annotated[tuple[Kind, ...], Names, Field(min_length=1), AfterValidator(_distinct)] | None = None
+    kinds: Annotated[tuple[Kind, ...], Names, Field(min_length=1), AfterValidator(distinct)] | None = None
     """Kinds of change that become polygons; for trajectory, omitted: step, ramp and unconfirmed."""
-    strata: Annotated[int | str, BeforeValidator(_strata), _STRATA_SCHEMA] | None = None
+    strata: Annotated[int | str, BeforeValidator(strata_spec), STRATA_SCHEMA] | None = None
     """Strata in which noise is judged and the threshold is calibrated: so many of alike embeddings, or a file of your own (a
     vector file, every geometry one, or a GeoTIFF of classes); for trajectory, omitted: 12."""
 
@@ -224,7 +158,7 @@ class Polygons(Model):
 class Refine(Model):
     """How polygons are simplified and cut."""
 
-    crs: Annotated[str, AfterValidator(_crs)] = "EPSG:4326"
+    crs: Annotated[str, AfterValidator(crs_code)] = "EPSG:4326"
     """CRS of the polygon tables, as an authority's code."""
     simplify_m: Annotated[float, Field(ge=0)] = 7.5
     """Tolerance of the simplification, in metres; 0 leaves the pixel outline."""
@@ -259,7 +193,7 @@ class Params(Model):
 
     mosaic: Annotated[str, AfterValidator(mosaic_location)]
     """Zarr v3 group with the embeddings: local path, file://, s3://, gs:// or https://."""
-    aoi: Annotated[str | tuple[float, float, float, float] | None, BeforeValidator(_aoi)] = None
+    aoi: Annotated[str | tuple[float, float, float, float] | None, BeforeValidator(aoi_spec)] = None
     """Area of interest: a vector file (every geometry one zone), WKT or [west, south, east, north] in EPSG:4326 degrees;
     omitted: the whole mosaic."""
     years: Annotated[tuple[Year, Year], Names] | None = None
