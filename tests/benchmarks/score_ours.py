@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas  # noqa: F401  (pyarrow loads it with its first array: an import, not work)
 import pyarrow as pa
 from figures import megapixels, report
 
