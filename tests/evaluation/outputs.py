@@ -71,7 +71,9 @@ def write_output(
     _write_polygons(folder.tables / "raw_polygons", changed & np.isfinite(score), score, min_pixels)
     bounds = GRID.window_bounds(window)
     write_zones(read_aoi(list(bounds), GRID), GRID, "EPSG:4326", folder.tables / "zones")
-    folder.publish({"input": {"crs": GRID.crs}, "years": list(years), "window": asdict(window)})
+    folder.publish(
+        {"input": {"crs": GRID.crs, "mosaic": str(out / "mosaic.zarr")}, "years": list(years), "window": asdict(window)}
+    )
     return out
 
 

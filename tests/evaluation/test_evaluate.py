@@ -9,6 +9,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
@@ -16,6 +17,7 @@ from outputs import COVERS, ORIGIN, YEARS, sites, to_degrees, write_output, writ
 
 import terradrift as td
 from terradrift.evaluation.tallies import NOMINAL
+from terradrift.kernels.label import label
 
 SHAPE = (128, 192)
 
@@ -161,7 +163,14 @@ def test_land_covers_add_up_and_equal_plain_counts(case: Case, found: Any) -> No
         assert group.pixel.precision == pytest.approx(case.change[own & case.mapped].mean())
         assert group.pixel.n_not_scored == (~case.scored & (case.cover == code)).sum()
         assert group.pixel.fdr_curve[3].n_mapped == (own & case.mapped).sum()
+        assert (group.n_sites, group.n_sites_found) == regions(case, own)
         assert group.kind.counts[1][0] == (own & (case.kind == 1) & ~case.mapped).sum()
+
+
+def regions(case: Case, own: np.ndarray) -> tuple[int, int]:
+    """Connected regions of equal kind and year of change with a pixel in `own`, and those of them with a mapped pixel."""
+    labels = label((case.kind.astype(np.int32) * 10_000 + case.year) * case.change)
+    return tuple(len(np.unique(labels[which & (labels > 0)])) for which in (own, own & case.mapped))
 
 
 def test_nuisances_equal_plain_counts(case: Case, found: Any) -> None:
@@ -223,6 +232,7 @@ def test_perfect_polygons_are_1_and_shifted_ones_are_not(tmp_path: Path) -> None
 
     perfect = polygons(kind > 0, "perfect")
     assert [match.f1 for match in perfect.iou.values()] == [1, 1]
+    assert td.evaluate(tmp_path / "perfect", truth).by_landcover["forest"].polygon_recall == {"0.3": 1, "0.5": 1}
     assert {name: match.n_matched for name, match in perfect.by_size["0.5"].items()} == {
         "<25": 1, "25-99": 0, "100-399": 1, ">=400": 1
     }  # fmt: skip
@@ -288,6 +298,23 @@ def test_a_scene_of_no_change_says_what_is_mapped(tmp_path: Path) -> None:
     assert (found.pixel.blips_unconfirmed, found.pixel.blips_confirmed) == (1, 0)
 
 
+def test_a_scene_without_change_at_all(tmp_path: Path) -> None:
+    mapped = np.zeros(SHAPE, bool)
+    mapped[5:9, 5:9] = True
+    out = write_output(tmp_path / "out", mapped * 1.0, mapped)
+    truth = write_scene_truth(tmp_path / "scene", np.zeros(SHAPE, np.uint8), 0)
+    found = td.evaluate(out, truth, html=tmp_path / "page.html", parquet=tmp_path / "figures.parquet")
+    assert (found.truth.n_features, found.pixel.n_change, found.pixel.stable_mapped) == (0, 0, 16 / mapped.size)
+    assert [(mistake.what, mistake.pixels) for mistake in found.mistakes] == [("false", 16)]
+
+
+def test_truth_beside_another_mosaic_is_noted(case: Case, files: tuple[Path, Path], tmp_path: Path) -> None:
+    truth = write_scene_truth(tmp_path / "scene", case.kind, case.year)
+    assert not any("another mosaic" in note for note in td.evaluate(files[0], truth).truth.notes)
+    (tmp_path / "scene" / "mosaic.zarr").mkdir()
+    assert any("another mosaic" in note for note in td.evaluate(files[0], truth).truth.notes)
+
+
 def test_the_table_holds_every_figure(files: tuple[Path, Path], found: Any, tmp_path: Path) -> None:
     td.evaluate(*files, parquet=tmp_path / "figures.parquet")
     rows = pq.read_table(tmp_path / "figures.parquet").to_pylist()
@@ -320,6 +347,34 @@ def test_mistakes_are_the_largest(tmp_path: Path) -> None:
     at = first.window.slices(type(first.window)(*ORIGIN, *SHAPE))
     assert np.array_equal(first.score, (mapped * 2.0)[at].astype(np.float32))
     assert any(outline.area == 32 for outline in first.mapped)
+    polygon = to_degrees(np.array([shapely.box(100, 70, 104, 78)], object))[0]  # the eighth, 8 rows of 4
+    assert polygon.contains(shapely.Point(first.place))
+
+
+def test_a_polygon_in_a_filled_hole_keeps_its_pixels(tmp_path: Path) -> None:
+    kind = np.zeros(SHAPE, np.uint8)
+    kind[14:16, 14:16] = 1
+    mapped = np.zeros(SHAPE, bool)
+    mapped[10:20, 10:20] = True
+    out = write_output(tmp_path / "out", mapped * 1.0, mapped)
+    table = next((out / "runs").rglob("raw_polygons/*.parquet"))
+    rows = pq.read_table(table).to_pylist()
+    corner = np.array(ORIGIN[::-1])
+    inner = shapely.transform(shapely.box(14, 14, 16, 16), lambda xy: xy + corner)
+    rows.append({**rows[0], "change_id": 10**6, "n_pixels": 4, "geometry": shapely.to_wkb(inner)})
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(table)), table)
+    found = td.evaluate(out, write_scene_truth(tmp_path / "scene", kind, 2021)).polygon
+    assert (found.n_mapped, found.iou["0.5"].n_matched) == (2, 1)
+
+
+def test_q_equal_to_the_rate_is_mapped_at_it(tmp_path: Path) -> None:
+    kind = np.zeros(SHAPE, np.uint8)
+    kind[:8, :8] = 1
+    q = np.where(kind == 1, np.float32(0.05), 1)
+    found = td.evaluate(write_output(tmp_path / "out", kind * 1.0, kind == 1, q=q), write_scene_truth(tmp_path / "s", kind, 2021))
+    assert {point.nominal: point.n_mapped for point in found.pixel.fdr_curve} == {
+        0.01: 0, 0.02: 0, 0.05: 64, 0.1: 64, 0.2: 64, 0.3: 64, 0.5: 64
+    }  # fmt: skip
 
 
 def digitised(case: Case) -> tuple[np.ndarray, Any]:
@@ -353,8 +408,8 @@ def test_points_with_stable_sites_are_evaluated_alone(case: Case, files: tuple[P
     chosen = rows[rng.permutation(len(rows))[:200]]
     at = tuple(chosen.T)
     changed = case.change[at]
-    for label in (changed.astype(int), np.where(changed, "Change", "stable")):
-        frame = sites([tuple(row) for row in chosen], label=label, year=np.where(changed, case.year[at], 0))
+    for given in (changed.astype(int), np.where(changed, "Change", "stable")):
+        frame = sites([tuple(row) for row in chosen], label=given, year=np.where(changed, case.year[at], 0))
         frame["landcover"] = np.array(COVERS)[case.cover[at] - 1]
         frame.to_file(tmp_path / "sites.gpkg")
         found = td.evaluate(files[0], tmp_path / "sites.gpkg")

@@ -114,6 +114,7 @@ def check_refused(args: list[str], message: str, capsys: pytest.CaptureFixture[s
         (b"", "found 0 bytes"),
         (b"neither this nor that", "cannot be read"),
         (b"<OGRVRTDataSource/>", "points to others"),
+        (b"PK\x03\x04", "found an archive"),
         (b'{"type": "FeatureCollection", "features": []}', r"truth: .*found"),
     ],
 )
@@ -211,6 +212,7 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_the_page_needs_nothing_else(out: Path, truth: Path, tmp_path: Path) -> None:
     found = td.evaluate(out, truth, html=tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
@@ -230,7 +232,8 @@ def test_the_page_needs_nothing_else(out: Path, truth: Path, tmp_path: Path) -> 
     assert text.count('<svg class="chart"') == 2
 
 
-def test_a_picture_is_its_pixels(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_picture_is_its_pixels() -> None:
     index = np.random.default_rng(0).integers(0, 4, (7, 11)).astype(np.uint8)
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 8, 7)]
     with rasterio.MemoryFile(png(index, colours)) as memory, memory.open() as picture:

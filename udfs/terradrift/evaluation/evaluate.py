@@ -10,7 +10,7 @@ from terradrift.errors import InputError
 from terradrift.evaluation.figures import Evaluation, GroupFigures
 from terradrift.evaluation.intervals import BlockBootstrap
 from terradrift.evaluation.mistakes import worst_mistakes
-from terradrift.evaluation.polygons import Mask, Overlaps, polygon_figures
+from terradrift.evaluation.polygons import Mask, Overlaps, polygon_figures, polygon_recall
 from terradrift.evaluation.ranking import CHANGE, COARSE_BITS, EXACT_PIXELS, ScoreCounts, precision_recall
 from terradrift.evaluation.run_rasters import MapBlock, RunRasters
 from terradrift.evaluation.tallies import CLASSES, Tallies
@@ -73,6 +73,7 @@ def evaluate(
                 tallies.kind_figures(cover),
                 int((sites & (by_cover == cover)).sum()),
                 int((found_sites & (by_cover == cover)).sum()),
+                polygon_recall(matches, outlined & (by_cover == cover)),
             )
             for cover, name in enumerate(known.covers)
             if cover and tallies.kind[cover].any()

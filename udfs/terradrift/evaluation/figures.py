@@ -117,6 +117,8 @@ class GroupFigures:
     kind: KindFigures
     n_sites: int
     n_sites_found: int
+    polygon_recall: Mapping[str, float | None]
+    """Share of the true polygons of this land cover that are matched, by smallest IoU."""
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,6 @@ class PixelSets:
         polygonal = shapely.get_type_id(parts) == shapely.GeometryType.POLYGON
         rings, part = shapely.get_rings(parts[polygonal], return_index=True)
         points, ring = shapely.get_coordinates(rings, return_index=True)
-        if not len(points):
-            return np.zeros((0, 4)), np.zeros(len(self.geometry) + 1, np.int64)
         edges, ring_of_edge = polygon_edges(points, ring)
         owner_of_edge = owner[polygonal][part][ring_of_edge]
         return edges, np.searchsorted(owner_of_edge, np.arange(len(self.geometry) + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,6 +141,12 @@ def polygon_figures(overlaps: Overlaps, matches: Matches, outlined: Mask, polygo
         n_sites=int(sites.sum()),
         n_sites_found=int((sites & (overlaps.site_mapped > 0)).sum()),
     )
+
+
+def polygon_recall(matches: Matches, outlined: Mask) -> Mapping[str, float | None]:
+    """Share of the outlined sites (n_sites + 1) that are matched, by smallest IoU."""
+    n = int(outlined.sum())
+    return {f"{iou:g}": _share(int(outlined[matches.at_least(iou).truth].sum()), n) for iou in LEVELS}
 
 
 def in_size(pixels: Int64, name: str) -> Mask:

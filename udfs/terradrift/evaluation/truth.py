@@ -127,7 +127,7 @@ def read_truth(path: Path, run: RunRasters, *, rest_is_stable: bool = False) -> 
     """
     sites = read_sites(path, run)
     sites = sites.chosen(np.argsort(sites.kind == NONE, kind="stable"))
-    notes = list(sites.notes)
+    notes = [*sites.notes, *_other_mosaic(path, run)]
     rasters = _scene_rasters(path.with_name("truth.zarr"), run) if sites.is_scene else None
     all_known = sites.is_scene or rest_is_stable
     if all_known:
@@ -184,6 +184,14 @@ def _scene_rasters(path: Path, run: RunRasters) -> SceneRasters | None:
         raise InputError(f"truth: {path}: found another pixel grid than the run's; {expected}")
     window = Window(round(row) + run.window.y0, round(col) + run.window.x0, *shape)
     return SceneRasters(group, window, run.years)
+
+
+def _other_mosaic(path: Path, run: RunRasters) -> list[str]:
+    """A note where truth lies beside a mosaic that is not the one the run has read: scenes all cover the same ground."""
+    beside, read = path.with_name("mosaic.zarr"), str(run.result.manifest["input"].get("mosaic", ""))
+    if not beside.is_dir() or "://" in read or Path(read).resolve() == beside.resolve():
+        return []
+    return [f"the run has read {one_line(read)}, yet truth lies beside another mosaic: is it the same scene?"]
 
 
 def _meanings(group: zarr.Group, name: str) -> tuple[str, ...]:

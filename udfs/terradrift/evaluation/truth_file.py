@@ -102,7 +102,7 @@ def read_sites(path: Path, run: RunRasters) -> Sites:
     sites = Sites(
         geometry, codes, year, last, np.arange(count), covers, set(columns) >= SCENE_COLUMNS, bool((codes == NONE).any()), ()
     )
-    if (unlabelled := int((codes == UNKNOWN).sum())) == count:
+    if (unlabelled := int((codes == UNKNOWN).sum())) == count > 0:
         raise InputError(f"{label}: found no site with a label; expected a year, or 0 and 1 in `changed`; fill the column in")
     if unlabelled:
         notes.append(f"{unlabelled} of {count} sites have no label and are left out")
@@ -112,7 +112,7 @@ def read_sites(path: Path, run: RunRasters) -> Sites:
 def _on_raster(sites: Sites, run: RunRasters, label: str, notes: list[str]) -> Sites:
     window = run.window
     here = shapely.intersects(sites.geometry, shapely.box(window.x0, window.y0, window.x1, window.y1))
-    if not here.any():
+    if not here.any() and not sites.is_scene:
         found, expected = (
             ", ".join(f"{bound:.6g}" for bound in run.to_crs(corners.reshape(2, 2)).ravel())
             for corners in (
@@ -135,7 +135,7 @@ def _on_raster(sites: Sites, run: RunRasters, label: str, notes: list[str]) -> S
             f"{int(unseen.sum())} changes lie outside {first} to {last}, the years the run can tell apart, and are left out"
         )
     kept = here & ~unseen
-    if not kept.any():
+    if not kept.any() and not sites.is_scene:
         raise InputError(
             f"{label}: found only changes outside the run's years {first} to {last}; expected a first year of the new state from "
             f"{first + 1} to {last}; choose another run or truth"
@@ -153,6 +153,8 @@ def _frame(path: Path, label: str) -> Any:
         raise InputError(f"{label}: found {path.stat().st_size} bytes; expected 1 to {MAX_BYTES}: {FORMS}")
     with path.open("rb") as file:
         head = file.read(4096)
+    if head[:4] == b"PK\x03\x04":
+        raise InputError(f"{label}: found an archive; expected {FORMS}; extract it")
     if any(opening in head for opening in INDIRECT):
         raise InputError(f"{label}: found a file that points to others; expected the sites themselves: {FORMS}")
     import geopandas
@@ -167,7 +169,8 @@ def _frame(path: Path, label: str) -> Any:
     name = getattr(frame, "_geometry_column_name", None)
     if name is None or name not in frame.columns:
         raise InputError(f"{label}: found a table without geometries; expected {FORMS}")
-    if not 0 < len(frame) <= MAX_ZONES:
+    empty_scene = set(frame.columns) >= SCENE_COLUMNS  # one in which nothing changes
+    if not (len(frame) > 0 or empty_scene) or len(frame) > MAX_ZONES:
         raise InputError(f"{label}: found {len(frame)} features; expected 1 to {MAX_ZONES}")
     if frame.crs is None:
         raise InputError(
