@@ -132,22 +132,21 @@ def test_the_factor_is_bounded() -> None:
 # --- q-values --------------------------------------------------------------------------------------------------------------
 
 
-def plain_q(target: np.ndarray, decoy: np.ndarray, decoys_per_pixel: float) -> list[float]:
+def plain_q(won: np.ndarray, lost: np.ndarray) -> list[float]:
     found: list[float] = []
     for k in range(BINS):
-        mapped, false = sum(int(n) for n in target[k:]), (sum(int(n) for n in decoy[k:]) + 1) / decoys_per_pixel
-        rate = min(1.0, false / max(mapped, 1))
+        rate = min(1.0, (sum(int(n) for n in lost[k:]) + 1) / max(sum(int(n) for n in won[k:]), 1))
         found.append(min(rate, found[-1]) if found else rate)
     return found
 
 
-@pytest.mark.parametrize("decoys_per_pixel", [0.125, 1.0, 8.0])
-def test_q_equals_a_plain_loop_and_never_rises(decoys_per_pixel: float) -> None:
+@pytest.mark.parametrize("decoys", [0.125, 1.0, 2.5])
+def test_q_equals_a_plain_loop_and_never_rises(decoys: float) -> None:
     rng = np.random.default_rng(9)
     tail = np.exp(-np.arange(BINS) / 60)
-    target, decoy = rng.poisson(900 * tail + 2), rng.poisson(300 * decoys_per_pixel * tail**2)
-    q = q_values(target, decoy, decoys_per_pixel)
-    assert q == pytest.approx(np.array(plain_q(target, decoy, decoys_per_pixel)), rel=1e-6)
+    won, lost = rng.poisson(900 * tail + 2), rng.poisson(300 * decoys * tail**2)
+    q = q_values(won, lost)
+    assert q == pytest.approx(np.array(plain_q(won, lost)), rel=1e-6)
     assert (np.diff(q) <= 0).all()
     assert q[0] > q[-1] > 0
     assert q.max() <= 1
@@ -155,9 +154,9 @@ def test_q_equals_a_plain_loop_and_never_rises(decoys_per_pixel: float) -> None:
 
 def test_nothing_mapped_has_q_one_and_no_decoys_leave_the_one_that_is_kept() -> None:
     nothing = np.zeros(BINS, np.int64)
-    assert (q_values(nothing, nothing, 1.0) == 1).all()
+    assert (q_values(nothing, nothing) == 1).all()
     hundred = nothing.copy()
     hundred[300] = 100
-    q = q_values(hundred, nothing, 0.5)
-    assert q[:301] == pytest.approx(np.full(301, 0.02))
-    assert q[400] == pytest.approx(0.02)  # never rises, though nothing is there
+    q = q_values(hundred, nothing)
+    assert q[:301] == pytest.approx(np.full(301, 0.01))
+    assert q[400] == pytest.approx(0.01)  # never rises, though nothing is there

@@ -14,7 +14,6 @@ from terradrift.kernels.calibrate import BINS, bins_of, count_bins, groups, q_va
 from terradrift.kernels.score_block import lattice_points
 from terradrift.kernels.series import KINDS
 from terradrift.kernels.strata import MAX_STRATA
-from terradrift.kernels.templates import DECOYS
 from terradrift.score_store import RasterStore
 
 Int64 = npt.NDArray[np.int64]
@@ -48,6 +47,8 @@ class Counts:
     """Decoys."""
     area: Int64
     """Geodesic area of the pixels, in whole square millimetres."""
+    won: Int64
+    """Decoys that a lattice point has won over, by the score of the point."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,13 @@ def count_all(scores: RasterStore, decoys: RasterStore, tile: Tile, step: int) -
     target = _counted(score, stratum, np.isfinite(score))
     drawn = _padded(decoys.read_tile(decoys.tile(tile.row, tile.col), "decoy_score"), score.shape)
     spread = np.broadcast_to(stratum, drawn.shape)
-    return Counts(target, _counted(drawn, spread, np.isfinite(drawn)), np.zeros_like(target)), pixels
+    return Counts(target, _counted(drawn, spread, np.isfinite(drawn)), *np.zeros((2, *target.shape), np.int64)), pixels
 
 
 def count_competition(
     scores: RasterStore, decoys: RasterStore, tile: Tile, step: int, candidates: Candidates, factor: npt.NDArray[np.float64]
-) -> tuple[Counts, Int64]:
-    """Candidates of a tile and the decoys that win over their pixel; then the lattice points with decoys by stratum."""
+) -> Counts:
+    """Candidates of a tile, the decoys that win over their pixel, and the pixels that win over their decoys."""
     rasters = {name: scores.read_tile(tile, name) for name in ("change_score", "change_effect", "change_kind", "stratum")}
     score, stratum = rasters["change_score"], rasters["stratum"]
     candidate = candidates.among(rasters["change_effect"], rasters["change_kind"])
@@ -92,8 +93,9 @@ def count_competition(
     group = np.broadcast_to(_on_lattice(stratum, step), drawn["score"].shape)
     raised = drawn["score"] * factor[np.minimum(group, len(factor) - 1)].astype(np.float32)
     wins = candidates.among(drawn["effect"], drawn["kind"]) & (raised > own)
-    points = np.bincount(group[0][np.isfinite(drawn["score"][0])], minlength=MAX_STRATA)
-    return Counts(target, _counted(raised, group, wins), target_area), points
+    beaten = (own > 0) & np.isfinite(drawn["score"]) & ~wins
+    won = _counted(np.broadcast_to(own, beaten.shape), group, beaten)
+    return Counts(target, _counted(raised, group, wins), target_area, won)
 
 
 def tail_factors(counts: Counts, group: Int64) -> npt.NDArray[np.float64]:
@@ -106,19 +108,15 @@ def tail_factors(counts: Counts, group: Int64) -> npt.NDArray[np.float64]:
     return factor
 
 
-def calibrate(
-    counts: Counts, pixels: Int64, points: Int64, group: Int64, factor: npt.NDArray[np.float64], fdr: float
-) -> Calibration:
+def calibrate(counts: Counts, pixels: Int64, group: Int64, factor: npt.NDArray[np.float64], fdr: float) -> Calibration:
     """q by stratum and bin, and what a threshold at `fdr` means in each stratum."""
     n = len(group)
     q, rows = np.ones((MAX_STRATA, BINS), np.float32), []
     for stratum in range(n):
         together = group == group[stratum]
-        n_pixels, n_points = pixels[:n][together].sum(), points[:n][together].sum()
         if pixels[stratum] == 0:
             continue
-        target = counts.target[:n][together].sum(axis=0)
-        q[stratum] = q_values(target, counts.decoy[:n][together].sum(axis=0), DECOYS * max(n_points, 1) / n_pixels)
+        q[stratum] = q_values(counts.won[:n][together].sum(axis=0), counts.decoy[:n][together].sum(axis=0))
         mapped = q[stratum] <= np.float32(fdr)
         first = int(mapped.argmax()) if mapped.any() else BINS
         area_m2 = float(counts.area[stratum, first:].sum() * AREA_UNIT_M2)

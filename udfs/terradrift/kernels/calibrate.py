@@ -75,12 +75,12 @@ def _quantile(counts: Int64, p: float) -> float:
     return float(LOWEST * np.exp((k + share) * step))
 
 
-def q_values(target: Int64, decoy: Int64, decoys_per_pixel: float) -> npt.NDArray[np.float32]:
+def q_values(won: Int64, lost: Int64) -> npt.NDArray[np.float32]:
     """(bin) -> (bin): the smallest false discovery rate at which pixels of a bin are mapped; never rises with the score.
 
-    target: pixels by bin; decoy: decoys that won; decoys_per_pixel: how many decoys stand for one pixel.
+    won: competitions that the pixel won, by its score; lost: those that the decoy won, by the decoy's.
     """
-    mapped = np.cumsum(target[::-1])[::-1]
-    false = (np.cumsum(decoy[::-1])[::-1] + 1) / decoys_per_pixel
-    rate = np.minimum(false / np.maximum(mapped, 1), 1.0)
+    above = np.cumsum(won[::-1])[::-1]
+    false = np.cumsum(lost[::-1])[::-1] + 1
+    rate = np.minimum(false / np.maximum(above, 1), 1.0)
     return np.minimum.accumulate(rate).astype(np.float32)

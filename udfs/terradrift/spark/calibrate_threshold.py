@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +30,10 @@ from terradrift.spark.schemas import THRESHOLDS
 from terradrift.store import open_store
 from terradrift.strata_sample import read_strata
 
-PIXELS, POINTS = BINS, BINS + 1
-"""Bins beyond the scores' hold the number of scored pixels (as targets) and of lattice points (as targets)."""
+PIXELS = BINS
+"""The bin beyond the scores' holds the number of scored pixels (as targets)."""
 
-COUNTED = ("target", "decoy", "area")
+COUNTED = ("target", "decoy", "area", "won")
 
 COUNT_SCHEMA = pa.schema([("stratum", pa.int32()), ("bin", pa.int32()), *((name, pa.int64()) for name in COUNTED)])
 
@@ -56,7 +55,7 @@ def calibrate_threshold(spark: SparkSession, run: Run) -> tuple[Calibration, int
     describe(spark, "count decoys that win")
     candidates = Candidates(change.min_effect, change.kinds)
     won = _sum(spark, run, _competition_counter(run.scores, run.decoys, step, candidates, factor))
-    calibration = calibrate(Counts(*won[:, :, :BINS]), pixels, won[0, :, POINTS], group, factor, fdr)
+    calibration = calibrate(Counts(*won[:, :, :BINS]), pixels, group, factor, fdr)
     rows = [
         (
             row["stratum"], change.detector, "fdr", fdr,
@@ -74,7 +73,7 @@ def _sum(spark: SparkSession, run: Run, counter: TileCounts) -> npt.NDArray[np.i
     """(COUNTED, stratum, bin) summed over the scored tiles."""
     counted = scored_tiles(spark, run).mapInArrow(_counting(run.scores, counter), spark_schema(COUNT_SCHEMA))
     table = counted.groupBy("stratum", "bin").agg(*(F.sum(name).alias(name) for name in COUNTED)).toArrow()
-    total = np.zeros((len(COUNTED), MAX_STRATA, BINS + 2), np.int64)
+    total = np.zeros((len(COUNTED), MAX_STRATA, BINS + 1), np.int64)
     for counts, name in zip(total, COUNTED, strict=True):
         counts[table["stratum"].to_numpy(), table["bin"].to_numpy()] = table[name].to_numpy()
     return total
@@ -97,7 +96,7 @@ def _counting(raster: RasterStore, counter: TileCounts) -> ArrowFunction:
 def _bulk_counter(scores: RasterStore, decoys: RasterStore, step: int) -> TileCounts:
     def counter(tile: Tile) -> npt.NDArray[np.int64]:
         counts, pixels = count_all(scores, decoys, tile, step)
-        return _stacked(counts, pixels, np.zeros_like(pixels))
+        return _stacked(counts, pixels)
 
     return counter
 
@@ -106,12 +105,13 @@ def _competition_counter(
     scores: RasterStore, decoys: RasterStore, step: int, candidates: Candidates, factor: npt.NDArray[np.float64]
 ) -> TileCounts:
     def counter(tile: Tile) -> npt.NDArray[np.int64]:
-        counts, points = count_competition(scores, decoys, tile, step, candidates, factor)
-        return _stacked(counts, np.zeros_like(points), points)
+        counts = count_competition(scores, decoys, tile, step, candidates, factor)
+        return _stacked(counts, np.zeros(MAX_STRATA, np.int64))
 
     return counter
 
 
-def _stacked(counts: Counts, pixels: Any, points: Any) -> npt.NDArray[np.int64]:
-    target = np.concatenate([counts.target, pixels[:, None], points[:, None]], axis=1)
-    return np.stack([target, *(np.pad(other, ((0, 0), (0, 2))) for other in (counts.decoy, counts.area))])
+def _stacked(counts: Counts, pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    beyond = np.zeros((len(COUNTED), MAX_STRATA, 1), np.int64)
+    beyond[0, :, 0] = pixels
+    return np.concatenate([np.stack([getattr(counts, name) for name in COUNTED]), beyond], axis=2)
