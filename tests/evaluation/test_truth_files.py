@@ -184,6 +184,20 @@ def test_the_terminal_shows_the_figures(out: Path, truth: Path, capsys: pytest.C
     assert "…" not in said  # nothing is cut on 80 columns
 
 
+def test_bounds_are_shown_as_bounds(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["evaluate", str(out), "--truth", str(written(tmp_path, good())), "--html", str(tmp_path / "page.html")]
+    assert main(args) == 0
+    said, page = capsys.readouterr().out, (tmp_path / "page.html").read_text()
+    for text in (said, page):
+        assert re.search(r"precision\D*≥ \d", text)
+        assert re.search(r"false discovery rate\D*≤ \d", text)
+        assert "asked for and found" not in text
+        assert "lower bounds" in text
+    assert main([*args, "--rest-is-stable"]) == 0
+    assert "≥ " not in capsys.readouterr().out
+    assert "asked for and found" in (tmp_path / "page.html").read_text()
+
+
 def test_odd_names_do_not_break_the_output(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = good(changed=[1, 1, 0], landcover=["[red]<script>alert(1)</script>", "a\nb", "ü&"])
     args = ["evaluate", str(out), "--truth", str(written(tmp_path, frame)), "--html", str(tmp_path / "page.html")]

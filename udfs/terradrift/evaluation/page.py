@@ -7,7 +7,7 @@ from pathlib import Path
 
 from terradrift.evaluation.charts import line_chart, picture
 from terradrift.evaluation.figures import Evaluation, Mistake
-from terradrift.evaluation.tables import TextTable, number, reading_notes, text_tables
+from terradrift.evaluation.tables import TextTable, is_bound, number, reading_notes, text_tables
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1b2430;--soft:#5b6675;--line:#d5dae1;--paper:#fff;--truth:#c8174a;--map:#0b6fae}
@@ -69,7 +69,7 @@ def _cards(evaluation: Evaluation) -> str:
     )
     parts = []
     for name, key, value in cards:
-        if value is None:
+        if value is None or is_bound(evaluation, key):
             continue
         interval = evaluation.intervals.get(key)
         within = f"<small>{number(interval[0])} to {number(interval[1])}</small>" if interval else ""
@@ -79,6 +79,8 @@ def _cards(evaluation: Evaluation) -> str:
 
 def _curves(evaluation: Evaluation) -> str:
     pixel = evaluation.pixel
+    if evaluation.truth.rest == "unlabelled":
+        return "<p>None: which of the other pixels are stable is not known.</p>"
     figures = [("Precision and recall of change_score; the dot is the map.", _precision_recall(evaluation))]
     found = [(point.nominal, point.realised) for point in pixel.fdr_curve if point.realised is not None]
     if found:

@@ -25,9 +25,8 @@ class PixelSets:
 
     def labels(self, window: Window) -> npt.NDArray[np.int32]:
         """Number of the geometry at each pixel, 0 for none: (y, x) int32; the same in whatever window."""
-        labels: npt.NDArray[np.int32] = fill_zones(*self._edges, (window.y0, window.x0, window.height, window.width)) + np.int32(
-            1
-        )
+        zones = fill_zones(*self._edges, (window.y0, window.x0, window.height, window.width))
+        labels: npt.NDArray[np.int32] = zones + np.int32(1)
         place, owner = self._points
         y, x = place[:, 1] - window.y0, place[:, 0] - window.x0
         here = (y >= 0) & (y < window.height) & (x >= 0) & (x < window.width)

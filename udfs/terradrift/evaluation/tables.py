@@ -61,12 +61,32 @@ def number(value: float | int | None) -> str:
     return f"{value:.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:.1g}"
 
 
+AT_LEAST = ("average_precision", "auc", "best_f1", "recall_at_1pct_false", "precision", "f1")
+"""Figures that are lower bounds where some of the pixels counted as stable may have changed; `fdr` is an upper one."""
+
+NEED_STABLE = ("best_f1_threshold", "stable_mapped")
+"""Figures that mean nothing there."""
+
+
+def shown(evaluation: Evaluation, name: str) -> str:
+    """A pixel figure as text, with its sign where it is a bound; nothing where it means nothing."""
+    text = number(getattr(evaluation.pixel, name))
+    if evaluation.truth.rest != "unlabelled" or text == "-":
+        return text
+    return "-" if name in NEED_STABLE else f"≥ {text}" if name in AT_LEAST else f"≤ {text}" if name == "fdr" else text
+
+
+def is_bound(evaluation: Evaluation, name: str) -> bool:
+    """Whether a pixel figure is only a bound."""
+    return evaluation.truth.rest == "unlabelled" and name in (*AT_LEAST, "fdr")
+
+
 def _with_interval(evaluation: Evaluation, names: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
     rows = []
     for name, text in names.items():
         low, high = evaluation.intervals.get(name) or (None, None)
-        interval = "" if low is None else f"{number(low)} to {number(high)}"
-        rows.append((text, number(getattr(evaluation.pixel, name)), interval))
+        interval = "" if low is None or is_bound(evaluation, name) else f"{number(low)} to {number(high)}"
+        rows.append((text, shown(evaluation, name), interval))
     return tuple(rows)
 
 
@@ -101,7 +121,7 @@ def _map(evaluation: Evaluation) -> TextTable:
 def _fdr(evaluation: Evaluation) -> TextTable:
     rows = tuple(
         (f"{p.nominal:g}", number(p.realised), number(p.n_mapped), number(p.recall), number(p.recall_in_hindsight))
-        for p in evaluation.pixel.fdr_curve
+        for p in (evaluation.pixel.fdr_curve if evaluation.truth.rest != "unlabelled" else ())
     )
     return TextTable(
         "false discovery rate asked for and found; best recall: of a threshold chosen in hindsight",
@@ -142,8 +162,9 @@ def _years(evaluation: Evaluation) -> TextTable:
 
 
 def _kinds(evaluation: Evaluation) -> TextTable:
+    rest = "unlabelled" if evaluation.truth.rest == "unlabelled" else "none"
     rows = tuple(
-        (name, *(number(count) for count in counts))
+        (rest if name == "none" else name, *(number(count) for count in counts))
         for name, counts in zip(evaluation.kind.rows, evaluation.kind.counts, strict=True)
         if sum(counts)
     )
