@@ -1,0 +1,1 @@
+"""What `make bench` measures: one module a section, each a function `measure(folder, scale) -> Section`."""
