@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from terradrift.kernels.gram import gram_of
 from terradrift.kernels.quantize import dequantize, quantize
 from terradrift.kernels.strata import (
     DEFAULT_NOISE,
@@ -15,6 +16,7 @@ from terradrift.kernels.strata import (
     assign_strata,
     fit_strata,
     mean_embeddings,
+    year_sums,
 )
 from terradrift.strata_sample import SAMPLE_SCHEMA, learn_strata
 
@@ -50,6 +52,10 @@ def plain_means(vectors: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return np.stack([sum(vectors[t, :, p] for t in range(9) if valid[t, p]) + np.zeros(BANDS) for p in range(valid.shape[1])])
 
 
+def strata_of(codes: np.ndarray, valid: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    return assign_strata(year_sums(codes, 0, valid), valid, centroids)
+
+
 # --- assignment -----------------------------------------------------------------------------------------------------------
 
 
@@ -59,7 +65,7 @@ def test_a_stratum_is_the_nearest_centroid_by_plain_cosine(count: int, is_float:
     codes, valid = gappy_codes(1)
     vectors = dequantize(codes)[0].astype(np.float64)
     centroids = unit(np.random.default_rng(2).normal(size=(count, BANDS)), 1).astype(np.float32)
-    found = assign_strata(vectors.astype(np.float32) if is_float else codes, valid, centroids)
+    found = strata_of(vectors.astype(np.float32) if is_float else codes, valid, centroids)
     means = plain_means(vectors, valid)
     assert found.dtype == np.uint8
     for p, mean in enumerate(means):
@@ -77,10 +83,19 @@ def test_the_pixels_beside_it_change_nothing(width: int) -> None:
     codes, valid = gappy_codes(3)
     centroids = unit(np.random.default_rng(4).normal(size=(12, BANDS)), 1).astype(np.float32)
     parts = [
-        assign_strata(np.ascontiguousarray(codes[:, :, p : p + width]), valid[:, p : p + width], centroids)
+        strata_of(np.ascontiguousarray(codes[:, :, p : p + width]), valid[:, p : p + width], centroids)
         for p in range(0, 500, width)
     ]
-    assert np.array_equal(np.concatenate(parts), assign_strata(codes, valid, centroids))
+    assert np.array_equal(np.concatenate(parts), strata_of(codes, valid, centroids))
+
+
+def test_sums_on_the_way_of_the_gram_are_the_same() -> None:
+    codes, _ = gappy_codes(6)
+    sums = np.empty((BANDS, 300), np.int32)
+    _, valid = gram_of(codes, 100, 400, sums)
+    valid[2, :50] = False  # as the guard of norms does
+    known = valid.any(axis=0)
+    assert np.array_equal(year_sums(codes, 100, valid, sums)[:, known], year_sums(codes, 100, valid)[:, known])
 
 
 @pytest.mark.parametrize("is_float", [False, True])
@@ -152,7 +167,7 @@ def test_an_empty_sample_is_learnt_too() -> None:
     strata = learn_strata(SAMPLE_SCHEMA.empty_table(), 12, BANDS)
     assert strata.noise == pytest.approx([DEFAULT_NOISE])
     codes, valid = gappy_codes(9)
-    found = assign_strata(codes, valid, strata.centroids)
+    found = strata_of(codes, valid, strata.centroids)
     assert set(found[valid.any(axis=0)].tolist()) == {0}
 
 

@@ -6,6 +6,7 @@ All take distances (time, time, pixel) float64 and valid (time, pixel) and give 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -25,6 +26,9 @@ MAD_TO_SIGMA = 1.4826  # makes the median absolute deviation of a normal series 
 SIGMA_FLOOR = 0.004
 """Smallest scale of a robust z, ten times the quantisation noise of a cosine distance: no score is ever infinite."""
 
+STRIP = 256
+"""Pixels worked on at a time: the rows of their years stay in the first-level cache."""
+
 TIE = 1e-12
 """Medoid costs closer than this are equal: the earliest year wins, whatever the rounding."""
 
@@ -38,39 +42,47 @@ def difference(distance: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_]) 
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def _nearer(total: Any, distance: Any, best: Any, value: Any, n: int) -> None:
+    """Take a candidate's distance to the year left out where its sum to the others is smaller.
+
+    Everything is loaded before it is compared: so the compiler sees that nothing needs a branch.
+    """
+    for p in range(n):
+        to_year, lowest, chosen = distance[p], best[p], value[p]
+        others = total[p] - to_year
+        nearer = others < lowest - TIE
+        best[p] = others if nearer else lowest
+        value[p] = to_year if nearer else chosen
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
 def _loo_medoid(distance: Any, valid: Any) -> Any:
     time, pixels = valid.shape
     score = np.full((time, pixels), np.nan)
-    known = np.empty((time, time, pixels), np.float64)
-    count = np.zeros(pixels, np.int64)
-    for t in range(time):
-        for p in range(pixels):
-            count[p] += valid[t, p]
-        for u in range(time):
-            source, target = distance[t, u], known[t, u]
-            for p in range(pixels):
-                target[p] = source[p] if valid[t, p] and valid[u, p] else 0.0
-    cost, best, value = np.empty(pixels), np.empty(pixels), np.empty(pixels)
-    for k in range(time):
-        best[:] = np.inf
+    total = np.empty((time, STRIP))
+    count, best, value = np.empty(STRIP, np.int64), np.empty(STRIP), np.empty(STRIP)
+    for first in range(0, pixels, STRIP):
+        n = min(STRIP, pixels - first)
+        count[:n] = 0
         for i in range(time):
-            if i == k:
-                continue
-            cost[:] = 0.0
+            cost, ok = total[i], valid[i, first : first + n]
+            cost[:n] = 0.0
             for j in range(time):
-                if j != k:
-                    row = known[i, j]
-                    for p in range(pixels):
-                        cost[p] += row[p]
-            candidate, to_k = valid[i], distance[i, k]
-            for p in range(pixels):
-                if candidate[p] and cost[p] < best[p] - TIE:
-                    best[p] = cost[p]
-                    value[p] = to_k[p]
-        target, ok = score[k], valid[k]
-        for p in range(pixels):
-            if ok[p] and count[p] >= MIN_YEARS_LOO:
-                target[p] = value[p]
+                row, also = distance[i, j, first : first + n], valid[j, first : first + n]
+                for p in range(n):
+                    cost[p] += row[p] if also[p] else 0.0
+            for p in range(n):
+                count[p] += ok[p]
+                cost[p] = cost[p] if ok[p] else np.inf
+        for k in range(time):
+            best[:n], value[:n] = np.inf, np.nan
+            for i in range(time):
+                if i == k:
+                    continue
+                _nearer(total[i], distance[i, k, first : first + n], best, value, n)
+            target, ok = score[k, first : first + n], valid[k, first : first + n]
+            for p in range(n):
+                target[p] = value[p] if ok[p] and count[p] >= MIN_YEARS_LOO else np.nan
     return score
 
 
@@ -83,43 +95,71 @@ def loo_medoid(distance: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_]) 
     return np.asarray(_loo_medoid(distance, valid))
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _median_of_sorted(values: Any, n: int) -> float:
-    return 0.5 * (values[(n - 1) // 2] + values[n // 2])
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _insertion_sort(values: Any, n: int) -> None:
-    for k in range(1, n):
-        value = values[k]
-        slot = k
-        while slot > 0 and values[slot - 1] > value:
-            values[slot] = values[slot - 1]
-            slot -= 1
-        values[slot] = value
+@lru_cache(maxsize=64)
+def _sorting_network(n: int) -> npt.NDArray[np.int64]:
+    """(comparator, 2): Batcher's odd-even merge sort of n rows; each comparator puts the smaller of two rows first."""
+    comparators = []
+    p = 1
+    while p < n:
+        k = p
+        while k:
+            for j in range(k % p, n - k, 2 * k):
+                comparators += [
+                    (i + j, i + j + k) for i in range(min(k, n - j - k)) if (i + j) // (2 * p) == (i + j + k) // (2 * p)
+                ]
+            k //= 2
+        p *= 2
+    return np.array(comparators, np.int64).reshape(-1, 2)
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _robust_z(score: Any) -> Any:
+def _sort_rows(rows: Any, network: Any, n: int) -> None:
+    """Sort the first n columns of rows (row, STRIP): whole rows are compared at a time, without a branch."""
+    for c in range(network.shape[0]):
+        low, high = rows[network[c, 0]], rows[network[c, 1]]
+        for p in range(n):
+            a, b = low[p], high[p]
+            low[p] = a if a < b else b
+            high[p] = b if a < b else a
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def _median_of_sorted(rows: Any, count: Any, n: int, out: Any) -> None:
+    """Median of the first `count` rows of each column; 0 where there is none."""
+    for p in range(n):
+        k = count[p]
+        out[p] = 0.5 * (rows[(k - 1) // 2, p] + rows[k // 2, p]) if k else 0.0
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def _robust_z(score: Any, network: Any) -> Any:
     time, pixels = score.shape
-    z = np.full((time, pixels), np.nan)
-    values = np.empty(time)
-    for p in range(pixels):
-        n = 0
+    z = np.empty((time, pixels))
+    rows = np.empty((time, STRIP))
+    count, median, mad = np.empty(STRIP, np.int64), np.empty(STRIP), np.empty(STRIP)
+    for first in range(0, pixels, STRIP):
+        n = min(STRIP, pixels - first)
+        count[:n] = 0
         for t in range(time):
-            if np.isfinite(score[t, p]):
-                values[n] = score[t, p]
-                n += 1
-        if n < MIN_SCORES_Z:
-            continue
-        _insertion_sort(values, n)
-        median = _median_of_sorted(values, n)
-        for k in range(n):
-            values[k] = abs(values[k] - median)
-        _insertion_sort(values, n)
-        sigma = max(MAD_TO_SIGMA * _median_of_sorted(values, n), SIGMA_FLOOR)
+            source, row = score[t, first : first + n], rows[t]
+            for p in range(n):
+                known = np.isfinite(source[p])
+                count[p] += known
+                row[p] = source[p] if known else np.inf  # sorts to the end
+        _sort_rows(rows, network, n)
+        _median_of_sorted(rows, count, n, median)
         for t in range(time):
-            z[t, p] = (score[t, p] - median) / sigma
+            row = rows[t]
+            for p in range(n):
+                row[p] = abs(row[p] - median[p])
+        _sort_rows(rows, network, n)
+        _median_of_sorted(rows, count, n, mad)
+        for p in range(n):
+            mad[p] = max(MAD_TO_SIGMA * mad[p], SIGMA_FLOOR) if count[p] >= MIN_SCORES_Z else np.nan
+        for t in range(time):
+            source, target = score[t, first : first + n], z[t, first : first + n]
+            for p in range(n):
+                target[p] = (source[p] - median[p]) / mad[p]
     return z
 
 
@@ -129,7 +169,7 @@ def robust_z(score: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     Median and MAD are over all finite scores of the pixel, the year itself among them; NaN with fewer than five. A z of
     mean and standard deviation could not pass (T - 1) / sqrt(T), 2.67 for nine years; this one has no such bound.
     """
-    return np.asarray(_robust_z(score))
+    return np.asarray(_robust_z(score, _sorting_network(len(score))))
 
 
 ANNUAL: dict[str, AnnualScore] = {"difference": difference, "loo_medoid": loo_medoid}

@@ -17,10 +17,12 @@ from terradrift.kernels.quantize import UNIT_PRODUCT
 NORM_RANGE = (0.85, 1.15)
 """Decoded norms of a unit vector: outside, codes were averaged, bands are missing or the quantisation is another one."""
 
-STRIP = 256
+STRIP = 512
 """Pixels worked on at a time: nine years of 64 bands of them as int16 stay in the second-level cache."""
 
 _INT32_LIMIT = 2**31
+
+NO_SUMS = np.empty((0, 0), np.int32)
 
 
 def gram(codes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
@@ -32,11 +34,20 @@ def gram(codes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool
     """
     time, band = codes.shape[:2]
     pixels = np.ascontiguousarray(codes).reshape(time, band, -1)
-    if codes.dtype == np.int8:
-        products, valid = _gram_codes(pixels)
-    else:
-        products, valid = _gram_floats(pixels)
+    products, valid = gram_of(pixels, 0, pixels.shape[2])
     return products.reshape(time, time, *codes.shape[2:]), valid.reshape(time, *codes.shape[2:])
+
+
+def gram_of(
+    codes: npt.NDArray[Any], first: int, stop: int, sums: npt.NDArray[np.int32] = NO_SUMS
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """The Gram of some pixels of C-contiguous codes (time, band, pixel), which are not copied: from `first` to `stop`.
+
+    `sums` (band, pixel) is filled with the signed squares of int8 codes summed over all years, valid or not: they are at hand.
+    """
+    if codes.dtype == np.int8:
+        return _gram_codes(codes, first, stop, sums)
+    return _gram_floats(codes, first, stop)
 
 
 def guard_norm(products: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], int]:
@@ -45,85 +56,103 @@ def guard_norm(products: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) ->
     products (time, time, ...) and valid (time, ...) of `gram` on int8 codes.
     """
     low, high = (np.int64(limit**2 * UNIT_PRODUCT) for limit in NORM_RANGE)
-    square = np.einsum("tt...->t...", products)
-    bad = valid & ((square < low) | (square > high))
-    n_bad = int(np.count_nonzero(bad))
-    return (valid & ~bad if n_bad else valid), n_bad
+    time = len(valid)
+    good, n_bad = _guard_norm(products.reshape(time, time, -1), valid.reshape(time, -1), low, high)
+    return good.reshape(valid.shape), n_bad
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def _guard_norm(products: Any, valid: Any, low: Any, high: Any) -> Any:
+    good, n_bad = np.empty_like(valid), 0
+    for t in range(valid.shape[0]):
+        square, ok, target = products[t, t], valid[t], good[t]
+        for p in range(ok.size):
+            target[p] = ok[p] & (square[p] >= low) & (square[p] <= high)
+            n_bad += ok[p] & ~target[p]
+    return good, n_bad
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
 def _widen(codes: Any, first: int, n: int, squares: Any, lowest: Any) -> None:
-    """Signed squares of one strip, (time, band, STRIP), and the lowest code of every pixel-year, (time, STRIP)."""
+    """Signed squares of one strip, (time, pair of bands, 2 STRIP), and the lowest code of every pixel-year, (time, STRIP).
+
+    The two bands of a pair lie side by side: the processor multiplies and adds them in one instruction.
+    """
     time, band = codes.shape[0], codes.shape[1]
     for t in range(time):
         low = lowest[t]
         low[:] = 127
-        for b in range(band):
-            source = codes[t, b, first : first + n]
-            target = squares[t, b]
+        for b in range(0, band, 2):
+            left, right = codes[t, b, first : first + n], codes[t, min(b + 1, band - 1), first : first + n]
+            target, paired = squares[t, b // 2], np.int16(b + 1 < band)
             for p in range(n):
-                q = np.int16(source[p])
-                target[p] = np.int16(q * np.int16(abs(q)))
-                low[p] = min(low[p], q)
+                q, r = np.int16(left[p]), np.int16(right[p])
+                target[2 * p] = np.int16(q * np.int16(abs(q)))
+                target[2 * p + 1] = np.int16(paired * r * np.int16(abs(r)))
+                low[p] = min(low[p], min(q, r))
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _products_1x3(s: Any, t: int, others: Any, n: int, acc: Any) -> None:
-    """Products of one year with three others over all bands, four at a time; int32 wraps on the way are harmless.
+def _add_products(left: Any, right: Any, n: int, total: Any) -> None:
+    """total += products of two years over pairs of bands; int32 wraps on the way are harmless where the sum fits.
 
-    Few enough rows for the compiler to prove that none overlaps another: with three years by three it gives up and the loop
-    is five times slower.
+    One pair of years at a time: with more, the compiler no longer sees the instruction that multiplies and adds.
     """
-    c0, c1, c2 = acc[0], acc[1], acc[2]
-    c0[:n], c1[:n], c2[:n] = 0, 0, 0
-    i, j, k = others[0], others[1], others[2]
-    for b in range(0, s.shape[1], 4):
-        a0, a1, a2, a3 = s[t, b], s[t, b + 1], s[t, b + 2], s[t, b + 3]
-        u0, u1, u2, u3 = s[i, b], s[i, b + 1], s[i, b + 2], s[i, b + 3]
-        v0, v1, v2, v3 = s[j, b], s[j, b + 1], s[j, b + 2], s[j, b + 3]
-        w0, w1, w2, w3 = s[k, b], s[k, b + 1], s[k, b + 2], s[k, b + 3]
+    for b in range(left.shape[0]):
+        x, y = left[b], right[b]
         for p in range(n):
-            x0, x1, x2, x3 = np.int32(a0[p]), np.int32(a1[p]), np.int32(a2[p]), np.int32(a3[p])
-            c0[p] = np.int32(c0[p] + x0 * np.int32(u0[p]) + x1 * np.int32(u1[p]) + x2 * np.int32(u2[p]) + x3 * np.int32(u3[p]))
-            c1[p] = np.int32(c1[p] + x0 * np.int32(v0[p]) + x1 * np.int32(v1[p]) + x2 * np.int32(v2[p]) + x3 * np.int32(v3[p]))
-            c2[p] = np.int32(c2[p] + x0 * np.int32(w0[p]) + x1 * np.int32(w1[p]) + x2 * np.int32(w2[p]) + x3 * np.int32(w3[p]))
+            both = np.int32(np.int32(x[2 * p]) * np.int32(y[2 * p]) + np.int32(x[2 * p + 1]) * np.int32(y[2 * p + 1]))
+            total[p] = np.int32(total[p] + both)
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _squared_norms(s: Any, n: int, square: Any) -> None:
-    """Diagonal in int64, exact for any codes: (time, STRIP)."""
+def _squared_norms(s: Any, n: int, square: Any, part: Any) -> None:
+    """Diagonal in int64, exact for any codes: (time, STRIP). Eight squares of 128^2 at most still fit an int32."""
     for t in range(s.shape[0]):
         target = square[t]
         target[:] = 0
-        for b in range(s.shape[1]):
-            row = s[t, b]
+        for b in range(0, s.shape[1], 4):
+            part[:n] = 0
+            some = s[t, b : b + 4]
+            _add_products(some, some, n, part)
             for p in range(n):
-                target[p] += np.int64(np.int32(row[p]) * np.int32(row[p]))
+                target[p] += np.int64(part[p])
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _gram_codes(codes: Any) -> Any:
-    time, band, pixels = codes.shape
+def _sum_years(s: Any, first: int, n: int, sums: Any) -> None:
+    """Signed squares of all years: (band, pixel); a year's is at most 128^2, so that an int32 holds many."""
+    for b in range(sums.shape[0]):
+        target, k = sums[b, first : first + n], b % 2
+        target[:] = 0
+        for t in range(s.shape[0]):
+            row = s[t, b // 2]
+            for p in range(n):
+                target[p] += np.int32(row[2 * p + k])
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def _gram_codes(codes: Any, begin: int, stop: int, sums: Any) -> Any:
+    time, band, pixels = codes.shape[0], codes.shape[1], stop - begin
     products = np.empty((time, time, pixels), np.int64)
     valid = np.empty((time, pixels), np.bool_)
-    squares = np.zeros((time, (band + 3) // 4 * 4, STRIP), np.int16)  # whole groups of four bands, zero beyond the last
+    squares = np.empty((time, (band + 1) // 2, 2 * STRIP), np.int16)
     lowest = np.empty((time, STRIP), np.int16)
     norm = np.empty((time, STRIP), np.int64)
-    acc = np.empty((3, STRIP), np.int32)
-    others = np.empty(3, np.int64)
+    total = np.empty(STRIP, np.int32)
     for first in range(0, pixels, STRIP):
         n = min(STRIP, pixels - first)
-        _widen(codes, first, n, squares, lowest)
-        _squared_norms(squares, n, norm)
+        _widen(codes, begin + first, n, squares, lowest)
+        _squared_norms(squares, n, norm, total)
+        if sums.size:
+            _sum_years(squares, first, n, sums)
         for t in range(time):
-            for u in range(t + 1, time, 3):
-                for k in range(3):
-                    others[k] = min(u + k, time - 1)
-                _products_1x3(squares, t, others, n, acc)
-                for k in range(min(3, time - u)):
-                    source, target = acc[k], products[t, u + k, first : first + n]
-                    for p in range(n):
-                        target[p] = np.int64(source[p])
+            for u in range(t + 1, time):
+                total[:n] = 0
+                _add_products(squares[t], squares[u], n, total)
+                target = products[t, u, first : first + n]
+                for p in range(n):
+                    target[p] = np.int64(total[p])
         for t in range(time):
             ok, low, square, target = valid[t, first : first + n], lowest[t], norm[t], products[t, t, first : first + n]
             for p in range(n):
@@ -137,7 +166,7 @@ def _gram_codes(codes: Any) -> Any:
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
 def _repair_wrapped(s: Any, square: Any, lowest: Any, n: int, products: Any, first: int) -> None:
     """Sum in int64 where the norms allow a product beyond int32 (Cauchy-Schwarz); never happens to unit vectors."""
-    time, band = s.shape[0], s.shape[1]
+    time, pairs = s.shape[0], s.shape[1]
     for p in range(n):
         largest = np.int64(0)
         for t in range(time):
@@ -148,8 +177,9 @@ def _repair_wrapped(s: Any, square: Any, lowest: Any, n: int, products: Any, fir
         for t in range(time):
             for u in range(t + 1, time):
                 total = np.int64(0)
-                for b in range(band):
-                    total += np.int64(s[t, b, p]) * np.int64(s[u, b, p])
+                for b in range(pairs):
+                    for k in range(2 * p, 2 * p + 2):
+                        total += np.int64(s[t, b, k]) * np.int64(s[u, b, k])
                 products[t, u, first + p] = total
 
 
@@ -167,21 +197,21 @@ def _mirror(products: Any, valid: Any, first: int, n: int) -> None:
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _gram_floats(vectors: Any) -> Any:
+def _gram_floats(vectors: Any, begin: int, stop: int) -> Any:
     """Bands are summed in their order, so that the result does not depend on tiles."""
-    time, band, pixels = vectors.shape
+    time, band, pixels = vectors.shape[0], vectors.shape[1], stop - begin
     products = np.zeros((time, time, pixels), np.float64)
     valid = np.ones((time, pixels), np.bool_)
     for t in range(time):
         for b in range(band):
-            row, ok = vectors[t, b], valid[t]
+            row, ok = vectors[t, b, begin:stop], valid[t]
             for p in range(pixels):
                 ok[p] = ok[p] and np.isfinite(row[p])
     for t in range(time):
         for u in range(t, time):
             total, ok, also = products[t, u], valid[t], valid[u]
             for b in range(band):
-                left, right = vectors[t, b], vectors[u, b]
+                left, right = vectors[t, b, begin:stop], vectors[u, b, begin:stop]
                 for p in range(pixels):
                     if ok[p] and also[p]:
                         total[p] += np.float64(left[p]) * np.float64(right[p])

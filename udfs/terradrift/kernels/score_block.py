@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,10 @@ import numpy.typing as npt
 from terradrift.kernels.annual import ANNUAL, robust_z
 from terradrift.kernels.detectors import DETECTORS
 from terradrift.kernels.distances import DISTANCES
-from terradrift.kernels.gram import gram, guard_norm
+from terradrift.kernels.gram import NO_SUMS, gram_of, guard_norm
 from terradrift.kernels.quantize import UNIT_PRODUCT
 from terradrift.kernels.series import KIND_NODATA, YEAR_NODATA, Series
-from terradrift.kernels.strata import STRATUM_NODATA, Strata, assign_strata
+from terradrift.kernels.strata import STRATUM_NODATA, Strata, assign_strata, year_sums
 from terradrift.kernels.templates import DECOYS
 from terradrift.kernels.trajectory import draw_decoys
 
@@ -28,6 +28,8 @@ LATTICE = 8
 
 ENOUGH_POINTS = 8192
 """Points of the lattice that are enough; with fewer, on small areas, it is closer."""
+
+NewArray = Callable[[tuple[int, ...], Any], npt.NDArray[Any]]
 
 NO_NOISE = np.zeros(0, np.float32)
 
@@ -62,28 +64,36 @@ class ScoreBlock:
     """(decoy, y, x) on the lattice; none without calibration."""
 
     @classmethod
-    def empty(cls, recipe: Recipe, height: int, width: int) -> ScoreBlock:
-        """A block without data."""
+    def empty(cls, recipe: Recipe, height: int, width: int, array: NewArray = np.empty) -> ScoreBlock:
+        """A block without data, in memory that `array(shape, dtype)` gives."""
+
+        def full(shape: tuple[int, ...], fill: float, dtype: Any) -> npt.NDArray[Any]:
+            values = array(shape, dtype)
+            values.fill(fill)
+            return values
+
         rasters: dict[str, npt.NDArray[Any]] = {
-            "change_score": np.full((height, width), np.nan, np.float32),
-            "change_effect": np.full((height, width), np.nan, np.float32),
-            "change_year": np.full((height, width), YEAR_NODATA, np.int16),
-            "change_kind": np.full((height, width), KIND_NODATA, np.uint8),
+            "change_score": full((height, width), np.nan, np.float32),
+            "change_effect": full((height, width), np.nan, np.float32),
+            "change_year": full((height, width), YEAR_NODATA, np.int16),
+            "change_kind": full((height, width), KIND_NODATA, np.uint8),
         }
         if recipe.annual:
-            rasters["scores"] = np.full((len(recipe.years), len(recipe.annual), height, width), np.nan, np.float32)
+            rasters["scores"] = full((len(recipe.years), len(recipe.annual), height, width), np.nan, np.float32)
         if not recipe.lattice:
             return cls(rasters, {})
-        rasters["stratum"] = np.full((height, width), STRATUM_NODATA, np.uint8)
+        rasters["stratum"] = full((height, width), STRATUM_NODATA, np.uint8)
         points = (DECOYS, -(-height // recipe.lattice), -(-width // recipe.lattice))
-        return cls(
-            rasters,
-            {
-                "decoy_score": np.full(points, np.nan, np.float32),
-                "decoy_effect": np.full(points, np.nan, np.float32),
-                "decoy_kind": np.full(points, KIND_NODATA, np.uint8),
-            },
-        )
+        decoys = {name: full(points, np.nan, np.float32) for name in ("decoy_score", "decoy_effect")}
+        return cls(rasters, {**decoys, "decoy_kind": full(points, KIND_NODATA, np.uint8)})
+
+    def part(self, y: slice, x: slice, step: int) -> ScoreBlock:
+        """Views of some rows and columns that start on the lattice."""
+        rasters = {name: raster[..., y, x] for name, raster in self.rasters.items()}
+        if not step:
+            return ScoreBlock(rasters, {})
+        rows, cols = (slice(axis.start // step, -(-axis.stop // step)) for axis in (y, x))
+        return ScoreBlock(rasters, {name: raster[:, rows, cols] for name, raster in self.decoys.items()})
 
 
 def lattice_step(chunk_shape: tuple[int, int], pixels: int) -> int:
@@ -108,47 +118,69 @@ def score_pixels(
     inside: npt.NDArray[np.bool_] | None = None,
     strata: Strata | None = None,
     classes: npt.NDArray[np.uint8] | None = None,
+    out: ScoreBlock | None = None,
 ) -> tuple[ScoreBlock, int, int]:
     """Scores of a block: codes (time, band, y, x) -> rasters, number of valid pixels, number of pixel-years of a bad norm.
 
     int8 codes are guarded by their norm; float vectors are not. `inside` (y, x) masks pixels out of the area of interest. A
-    recipe with a lattice needs `strata`; `classes` (y, x) names the stratum of every pixel in place of its embedding.
+    recipe with a lattice needs `strata`; `classes` (y, x) names the stratum of every pixel in place of its embedding. `out`:
+    rasters without data to fill and to give back, those of the block's place in its tile.
     """
     time, band, height, width = codes.shape
-    flat = codes.reshape(time, band, -1)
-    mask = None if inside is None else inside.reshape(-1)
-    block = ScoreBlock.empty(recipe, height, width)
-    rasters = {name: raster.reshape(*raster.shape[:-2], height * width) for name, raster in block.rasters.items()}
-    decoys = {name: raster.reshape(DECOYS, -1) for name, raster in block.decoys.items()}
-    point = _points(height, width, recipe.lattice)
-    sampled: list[Series] = []
-    places: list[npt.NDArray[np.int64]] = []
+    flat = np.ascontiguousarray(codes).reshape(time, band, -1)
+    block = ScoreBlock.empty(recipe, height, width) if out is None else out
+    decoys = Decoys(recipe.lattice, height, width)
     n_valid = n_bad = 0
-    for first in range(0, height * width, PIXELS):
-        part = slice(first, min(first + PIXELS, height * width))
-        own = None if classes is None else classes.reshape(-1)[part]
-        series, stratum, bad = _series(flat[:, :, part], recipe, None if mask is None else mask[part], strata, own)
+    rows_at_once = max(1, PIXELS // width)
+    for y in range(0, height, rows_at_once):
+        rows = slice(y, min(y + rows_at_once, height))
+        mask = None if inside is None else inside[rows].reshape(-1)
+        own = None if classes is None else classes[rows].reshape(-1)
+        series, stratum, bad = _series(flat, rows.start * width, rows.stop * width, recipe, mask, strata, own)
         n_bad += bad
         if not series.valid.any():
             continue
-        for k, name in enumerate(recipe.annual):
-            rasters["scores"][:, k, part] = series.score(name)
         change = DETECTORS[recipe.detector](series)
         known = np.isfinite(change.score)
         n_valid += int(np.count_nonzero(known))
-        rasters["change_score"][part] = change.score
-        rasters["change_effect"][part] = change.effect
-        rasters["change_year"][part] = np.where(known, np.asarray(recipe.years, np.int16)[change.year], YEAR_NODATA)
-        rasters["change_kind"][part] = change.kind
+        part = {name: raster[..., rows, :] for name, raster in block.rasters.items()}
+        shape = part["change_score"].shape
+        for k, name in enumerate(recipe.annual):
+            part["scores"][:, k] = series.score(name).reshape(-1, *shape)
+        part["change_score"][:] = change.score.reshape(shape)
+        part["change_effect"][:] = change.effect.reshape(shape)
+        part["change_year"][:] = np.where(known, np.asarray(recipe.years, np.int16)[change.year], YEAR_NODATA).reshape(shape)
+        part["change_kind"][:] = change.kind.reshape(shape)
         if stratum is not None:
-            rasters["stratum"][part] = np.where(known, stratum, np.uint8(STRATUM_NODATA))
-            at = np.flatnonzero((point[part] >= 0) & known)
-            sampled.append(series.take(at))
-            places.append(point[part][at])
-    if sampled:
-        for name, values in draw_decoys(Series.joined(sampled)).items():
-            decoys[name][:, np.concatenate(places)] = values
+            part["stratum"][:] = np.where(known, stratum, np.uint8(STRATUM_NODATA)).reshape(shape)
+            decoys.sample(series, known, rows.start * width)
+    decoys.draw(block.decoys)
     return block, n_valid, n_bad
+
+
+class Decoys:
+    """Series of the points of a block's lattice, gathered pass by pass and drawn together."""
+
+    def __init__(self, step: int, height: int, width: int) -> None:
+        self._point = _points(height, width, step)
+        self._series: list[Series] = []
+        self._places: list[npt.NDArray[np.int64]] = []
+
+    def sample(self, series: Series, known: npt.NDArray[np.bool_], first: int) -> None:
+        """Keep the points among the pixels of a pass that starts at pixel `first`."""
+        point = self._point[first : first + known.size]
+        at = np.flatnonzero((point >= 0) & known)
+        self._series.append(series.take(at))
+        self._places.append(point[at])
+
+    def draw(self, rasters: dict[str, npt.NDArray[Any]]) -> None:
+        """Fill the decoy rasters (decoy, y, x) of the lattice."""
+        if not self._series:
+            return
+        places = np.concatenate(self._places)
+        for name, values in draw_decoys(Series.joined(self._series)).items():
+            y, x = np.divmod(places, rasters[name].shape[2])
+            rasters[name][:, y, x] = values
 
 
 def _points(height: int, width: int, step: int) -> npt.NDArray[np.int64]:
@@ -164,13 +196,16 @@ def _points(height: int, width: int, step: int) -> npt.NDArray[np.int64]:
 
 def _series(
     codes: npt.NDArray[Any],
+    first: int,
+    stop: int,
     recipe: Recipe,
     inside: npt.NDArray[np.bool_] | None,
     strata: Strata | None,
     classes: npt.NDArray[np.uint8] | None,
 ) -> tuple[Series, npt.NDArray[np.uint8] | None, int]:
-    codes = np.ascontiguousarray(codes)
-    products, valid = gram(codes)
+    by_embedding = bool(recipe.lattice) and classes is None
+    sums = np.empty((codes.shape[1], stop - first), np.int32) if by_embedding and codes.dtype == np.int8 else NO_SUMS
+    products, valid = gram_of(codes, first, stop, sums)
     unit, bad = 1.0, 0
     if inside is not None:
         valid &= inside
@@ -183,7 +218,9 @@ def _series(
     if recipe.lattice:
         if strata is None:
             raise ValueError(f"detector {recipe.detector} needs strata")
-        stratum = assign_strata(codes, valid, strata.centroids) if classes is None else classes
+        stratum = classes
+        if stratum is None:
+            stratum = assign_strata(year_sums(codes, first, valid, sums if sums.size else None), valid, strata.centroids)
         noise = strata.noise[np.minimum(stratum, len(strata) - 1)]
     return Series(distance, cosine, valid, recipe.use_robust_z, noise), stratum, bad
 

@@ -9,6 +9,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+STRIP = 256
+"""Pixels worked on at a time: their bands stay in the second-level cache."""
+
 MAX_STRATA = 64
 STRATUM_NODATA = 255
 
@@ -86,68 +89,90 @@ def _start(unit: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]
 
 
 def assign_strata(
-    codes: npt.NDArray[Any], valid: npt.NDArray[np.bool_], centroids: npt.NDArray[np.float32]
+    sums: npt.NDArray[Any], valid: npt.NDArray[np.bool_], centroids: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.uint8]:
-    """Stratum of every pixel by the direction of its mean embedding: codes (time, band, pixel), valid (time, pixel) -> (pixel).
+    """Stratum of every pixel by the direction of its mean embedding: `year_sums` (band, pixel), valid (time, pixel) -> (pixel).
 
-    int8 codes are signed squares, other values count as they are. 255 where no year is valid.
+    255 where no year is valid.
     """
-    return np.asarray(_assign(codes, valid, centroids, codes.dtype == np.int8))
+    return np.asarray(_assign(sums, valid.any(axis=0), centroids))
+
+
+def year_sums(
+    codes: npt.NDArray[Any], first: int, valid: npt.NDArray[np.bool_], of_all_years: npt.NDArray[np.int32] | None = None
+) -> npt.NDArray[Any]:
+    """Vectors summed over the valid years: codes (time, band, pixel) from pixel `first` on, valid (time, pixel) -> (band, pixel).
+
+    int8 codes count as signed squares, in int32, other values as they are, in float32; anything where no year is valid.
+    `of_all_years`, as `gram_of` sums them, is corrected in place instead of summing anew.
+    """
+    if codes.dtype != np.int8:
+        return np.asarray(_sum_floats(codes, first, valid))
+    sums = np.empty((codes.shape[1], valid.shape[1]), np.int32) if of_all_years is None else of_all_years
+    if of_all_years is None:
+        _sum_codes(codes, first, sums)
+    if not valid.all():
+        _without_invalid(codes, first, valid, sums)
+    return sums
 
 
 def mean_embeddings(codes: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     """Sum over the valid years of pixels that have some: codes (time, band, pixel) -> (pixel, band), up to a factor."""
-    total = np.empty(codes.shape[1:], np.float32)
-    _sum_years(codes, valid, 0, codes.shape[2], codes.dtype == np.int8, total)
-    return np.ascontiguousarray(total.T)
+    return np.ascontiguousarray(year_sums(codes, 0, valid).T, dtype=np.float32)
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _sum_years(codes: Any, valid: Any, first: int, n: int, squared: bool, total: Any) -> None:
-    time, bands = codes.shape[0], codes.shape[1]
-    squares = np.empty(n, np.int32)
-    for b in range(bands):
-        row = total[b]
-        if squared:
-            squares[:] = 0
-            for t in range(time):
-                source = codes[t, b, first : first + n]
-                for x in range(n):
-                    q = np.int16(source[x])
-                    squares[x] += np.int32(np.int16(q * np.int16(abs(q))))
-            for x in range(n):
-                row[x] = np.float32(squares[x])
-        else:
-            row[:n] = np.float32(0)
-            for t in range(time):
-                source, ok = codes[t, b, first : first + n], valid[t, first : first + n]
-                for x in range(n):
-                    row[x] += np.float32(source[x]) if ok[x] else np.float32(0)
-    if squared:  # years that are not valid are few: taken out again, which whole numbers do without a trace
-        some = np.zeros(n, np.bool_)
-        for t in range(time):
-            for x in range(n):
-                some[x] |= valid[t, first + x]
-        for t in range(time):
-            for x in range(n):
-                if some[x] and not valid[t, first + x]:
-                    for b in range(bands):
-                        q = np.int16(codes[t, b, first + x])
-                        total[b, x] -= np.float32(np.int16(q * np.int16(abs(q))))
+def _sum_codes(codes: Any, first: int, sums: Any) -> None:
+    sums[:] = 0
+    for t in range(codes.shape[0]):
+        for b in range(codes.shape[1]):
+            source, target = codes[t, b, first : first + sums.shape[1]], sums[b]
+            for x in range(target.size):
+                q = np.int16(source[x])
+                target[x] += np.int32(np.int16(q * np.int16(abs(q))))
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _assign(codes: Any, valid: Any, centroids: Any, squared: bool) -> Any:
-    time, bands, pixels = codes.shape
-    strip = 128
-    out = np.full(pixels, np.uint8(STRATUM_NODATA), np.uint8)
-    total = np.empty((bands, strip), np.float32)
-    product, best = np.empty(strip, np.float32), np.empty(strip, np.float32)
-    for first in range(0, pixels, strip):
-        n = min(strip, pixels - first)
-        _sum_years(codes, valid, first, n, squared, total)
-        best[:n] = -np.inf
-        where = out[first : first + n]
+def _without_invalid(codes: Any, first: int, valid: Any, sums: Any) -> None:
+    """Years that are not valid are few where some are: taken out again, which whole numbers do without a trace."""
+    some = np.zeros(valid.shape[1], np.bool_)
+    for t in range(valid.shape[0]):
+        for x in range(valid.shape[1]):
+            some[x] |= valid[t, x]
+    for t in range(valid.shape[0]):
+        for x in range(valid.shape[1]):
+            if some[x] and not valid[t, x]:
+                for b in range(sums.shape[0]):
+                    q = np.int16(codes[t, b, first + x])
+                    sums[b, x] -= np.int32(np.int16(q * np.int16(abs(q))))
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def _sum_floats(codes: Any, first: int, valid: Any) -> Any:
+    sums = np.zeros((codes.shape[1], valid.shape[1]), np.float32)
+    for b in range(codes.shape[1]):
+        target = sums[b]
+        for t in range(codes.shape[0]):
+            source, ok = codes[t, b, first : first + target.size], valid[t]
+            for x in range(target.size):
+                target[x] += np.float32(source[x]) if ok[x] else np.float32(0)
+    return sums
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def _assign(sums: Any, known: Any, centroids: Any) -> Any:
+    bands, pixels = sums.shape
+    out = np.empty(pixels, np.uint8)
+    total = np.empty((bands, STRIP), np.float32)
+    product, best = np.empty(STRIP, np.float32), np.empty(STRIP, np.float32)
+    where = np.empty(STRIP, np.int32)
+    for first in range(0, pixels, STRIP):
+        n = min(STRIP, pixels - first)
+        for b in range(bands):
+            source, row = sums[b, first : first + n], total[b]
+            for x in range(n):
+                row[x] = np.float32(source[x])
+        best[:n], where[:n] = -np.inf, 0
         for s in range(centroids.shape[0]):
             centroid = centroids[s]
             product[:n] = np.float32(0)
@@ -156,13 +181,9 @@ def _assign(codes: Any, valid: Any, centroids: Any, squared: bool) -> Any:
                 for x in range(n):
                     product[x] += c * row[x]
             for x in range(n):
-                if product[x] > best[x]:
-                    best[x] = product[x]
-                    where[x] = s
+                likeness, most, chosen = product[x], best[x], where[x]
+                best[x] = likeness if likeness > most else most
+                where[x] = np.int32(s) if likeness > most else chosen
         for x in range(n):
-            known = False
-            for t in range(time):
-                known |= valid[t, first + x]
-            if not known:
-                where[x] = np.uint8(STRATUM_NODATA)
+            out[first + x] = np.uint8(where[x]) if known[first + x] else np.uint8(STRATUM_NODATA)
     return out

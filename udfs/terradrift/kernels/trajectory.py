@@ -93,9 +93,37 @@ def patterns(valid: npt.NDArray[np.bool_]) -> list[tuple[tuple[int, ...], Any]]:
 
 def pairs_of(cosine: npt.NDArray[np.float64], years: tuple[int, ...], chosen: Any) -> npt.NDArray[np.float32]:
     """(pair of years, pixel): cosine distances of all pairs of the years, row by row of their upper triangle."""
-    i, j = np.triu_indices(len(years), 1)
-    at = np.asarray(years)
-    return np.ascontiguousarray(cosine[at[i], at[j]].astype(np.float32)[:, chosen])
+    if isinstance(chosen, slice):
+        return np.asarray(_all_pairs(cosine, np.asarray(years)))
+    return np.asarray(_some_pairs(cosine, np.asarray(years), chosen))
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def _all_pairs(cosine: Any, years: Any) -> Any:
+    n = years.size
+    pairs = np.empty((n * (n - 1) // 2, cosine.shape[2]), np.float32)
+    k = 0
+    for i in range(n):
+        for j in range(i + 1, n):
+            source, target = cosine[years[i], years[j]], pairs[k]
+            for x in range(target.size):
+                target[x] = np.float32(source[x])
+            k += 1
+    return pairs
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def _some_pairs(cosine: Any, years: Any, chosen: Any) -> Any:
+    n = years.size
+    pairs = np.empty((n * (n - 1) // 2, chosen.size), np.float32)
+    k = 0
+    for i in range(n):
+        for j in range(i + 1, n):
+            source, target = cosine[years[i], years[j]], pairs[k]
+            for x in range(chosen.size):
+                target[x] = np.float32(source[chosen[x]])
+            k += 1
+    return pairs
 
 
 def effect_of(templates: Bank, top: Any, explained: Any, residual: Any) -> npt.NDArray[np.float32]:
