@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,10 @@ MAX_CHUNK_BYTES = 256 << 20
 MAX_INDEX_BYTES = 16 << 20
 
 READ_THREADS = 8
-"""Objects of one chunk row fetched at the same time."""
+"""Objects of one chunk row fetched at the same time from an object store."""
+
+LOCAL_READ_THREADS = 1
+"""The same from a folder, for one chunk column at a time: bytes that wait take fresh memory, which costs as much as reading."""
 
 _AXES = ("time", "band", "y", "x")
 
@@ -41,7 +45,7 @@ class Block:
     codes: npt.NDArray[Any]
     """(time, band, y, x) of the window: int8 codes, or float32/float64 vectors with NaN for no data.
 
-    Valid until the next block is asked for."""
+    Valid until the next block is asked for, the last one until there is none."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Mosaic:
     def read_blocks(
         self, window: Window, years: Sequence[int], report: ReadReport, wanted: npt.NDArray[np.bool_] | None = None
     ) -> Iterator[Block]:
-        """The chunks of a chunk-aligned window, row by row, with all `years`; the next row is fetched while one is used.
+        """The chunks of a chunk-aligned window, row by row, with all `years`; what comes next is fetched while one is used.
 
         `wanted` (chunk rows, chunk columns): chunks not wanted are neither fetched nor given. Chunks without any data are not
         given either. A missing object is no data; any other failure raises StoreError.
@@ -108,13 +112,15 @@ class Mosaic:
         height, width = self.chunk_shape
         rows = range(window.y0 // height, math.ceil(window.y1 / height))
         cols = range(window.x0 // width, math.ceil(window.x1 / width))
-        with ThreadPoolExecutor(READ_THREADS) as pool:
-            pending = reader.fetch(pool, rows[0], _columns(cols, wanted, 0))
-            for k, row in enumerate(rows):
-                chunks = reader.collect(pending)
-                if k + 1 < len(rows):
-                    pending = reader.fetch(pool, rows[k + 1], _columns(cols, wanted, k + 1))
-                for col in _columns(cols, wanted, k):
+        fetches = [(row, _columns(cols, wanted, k)) for k, row in enumerate(rows)]
+        if is_local := self.store.local_path is not None:
+            fetches = [(row, [col]) for row, some in fetches for col in some]
+        with closing(reader), ThreadPoolExecutor(LOCAL_READ_THREADS if is_local else READ_THREADS) as pool:
+            coming: list[Future[Any]] = []
+            for (row, some), after in zip(fetches, [*fetches[1:], None], strict=True):
+                chunks = reader.collect(coming or reader.fetch(pool, row, some))
+                coming = reader.fetch(pool, *after) if after else []
+                for col in some:
                     codes = reader.decode(chunks, row, col)
                     part = Window(row * height, col * width, height, width).intersection(window)
                     if codes is not None and part is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from terradrift.buffers import BUFFERS
 from terradrift.errors import StoreError
 from terradrift.store import Store
 from terradrift.zarr_chunks import ABSENT, ArrayLayout
@@ -83,7 +84,13 @@ class ChunkReader:
         present = {chunk: (int(start), int(start + length)) for chunk, (start, length) in wanted.items() if start != ABSENT}
         if not present:
             return {}, report
-        parts = store.get_ranges(key, [start for start, _ in present.values()], [end for _, end in present.values()])
+        starts, ends = [start for start, _ in present.values()], [end for _, end in present.values()]
+        parts: Sequence[Any] | None
+        if store.local_path is None:
+            parts = store.get_ranges(key, starts, ends)
+        else:
+            parts = [BUFFERS.array((end - start,), np.uint8) for start, end in present.values()]
+            parts = parts if store.read_ranges(key, starts, parts) else None
         if parts is None:
             raise StoreError(f"{store.url}/{key}: was there a moment ago and is now absent: the input changes under the run")
         report.requests += len(present)
@@ -103,13 +110,10 @@ class ChunkReader:
         return None if data is None else layout.parse_index(data, f"{store.url}/{key}")
 
     def _buffer(self, present: Mapping[tuple[int, int], Any]) -> npt.NDArray[Any]:
-        """(time, band, y, x) of one chunk of ground, no data where no chunk will be decompressed into it.
-
-        One buffer serves all blocks: fresh pages for each would cost as much as a fifth of the decompression.
-        """
+        """(time, band, y, x) of one chunk of ground, no data where no chunk will be decompressed into it."""
         layout = self.layout
         if self.buffer is None:
-            self.buffer = np.empty((len(self.times), layout.shape[1], *layout.chunk[2:]), layout.dtype)
+            self.buffer = BUFFERS.array((len(self.times), layout.shape[1], *layout.chunk[2:]), layout.dtype)
         whole_years = layout.chunk[0] == 1 and layout.chunk[1] == layout.shape[1]
         for k, time in enumerate(self.times):
             if not whole_years or (time, 0) not in present:
@@ -129,14 +133,29 @@ class ChunkReader:
             where = f"{self.store.url}/{layout.key(shard)}"
             if depth == 1 and bands == layout.shape[1]:
                 layout.decode(data, codes[self.times.index(time)], where)
+                _done(data)
                 continue
-            chunk = np.empty(layout.chunk, layout.dtype)
+            chunk = BUFFERS.array(layout.chunk, layout.dtype)
             layout.decode(data, chunk, where)
+            _done(data)
             some = slice(band * bands, min((band + 1) * bands, layout.shape[1]))
             for k, year in enumerate(self.times):
                 if year // depth == time:
                     codes[k, some] = chunk[year % depth, : some.stop - some.start]
+            BUFFERS.give(chunk)
         return _as_vectors(codes, layout) if self.plain else codes
+
+    def close(self) -> None:
+        """Give the memory of the blocks back."""
+        if self.buffer is not None:
+            BUFFERS.give(self.buffer)
+            self.buffer = None
+
+
+def _done(data: Any) -> None:
+    """A compressed chunk is decompressed."""
+    if isinstance(data, np.ndarray):
+        BUFFERS.give(data)
 
 
 def _position(chunk: tuple[int, ...]) -> tuple[int, int, int]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import zarr
 from zarr.codecs import ZstdCodec
 
+from terradrift.buffers import BUFFERS
 from terradrift.errors import StoreError
 from terradrift.geozarr import level_attributes, root_attributes, spatial_ref_attributes
 from terradrift.grid import Grid, Tile, Window
@@ -177,9 +178,10 @@ class RasterStore:
             key = layout.key(self._shard(layout, tile))
             if data is None:
                 written[name] = "absent"
-            else:
-                self.store.put(key, data)
-                written[name] = hashlib.sha256(data).hexdigest()
+                continue
+            self.store.put(key, data.data)
+            written[name] = hashlib.sha256(data.data).hexdigest()
+            BUFFERS.give(data)
         return written
 
     def read_tile(self, tile: Tile, name: str) -> npt.NDArray[Any]:

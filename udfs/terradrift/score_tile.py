@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from terradrift.aoi import Zones
+from terradrift.buffers import BUFFERS
 from terradrift.grid import Tile
 from terradrift.kernels.score_block import Recipe, ScoreBlock, score_pixels
 from terradrift.kernels.strata import Strata
@@ -47,23 +48,20 @@ def score_tile(
     """
     started, report = time.monotonic(), ReadReport()
     inside = zones.mask(tile.window) >= 0
-    scored = ScoreBlock.empty(recipe, *tile.window.shape)
+    scored = ScoreBlock.empty(recipe, *tile.window.shape, BUFFERS.array)
     n_valid = n_bad_norm = 0
     for block in mosaic.read_blocks(tile.window, recipe.years, report, _chunks_with(inside, mosaic.chunk_shape)):
         y, x = block.window.slices(tile.window)
         classes = None if strata_map is None else strata_map.classes(block.window)
-        part, valid, bad = score_pixels(block.codes, recipe, inside[y, x], strata, classes)
-        for name, values in part.rasters.items():
-            scored.rasters[name][..., y, x] = values
-        if part.decoys:
-            y, x = block.window.coarser(recipe.lattice).slices(tile.window.coarser(recipe.lattice))
-            for name, values in part.decoys.items():
-                scored.decoys[name][..., y, x] = values
+        part = scored.part(y, x, recipe.lattice)
+        _, valid, bad = score_pixels(block.codes, recipe, inside[y, x], strata, classes, part)
         n_valid += valid
         n_bad_norm += bad
     objects = rasters.scores.write_tile(tile, scored.rasters)
     if rasters.decoys is not None:
         objects |= rasters.decoys.write_tile(rasters.decoys.tile(tile.row, tile.col), scored.decoys)
+    for raster in (*scored.rasters.values(), *scored.decoys.values()):
+        BUFFERS.give(raster)
     record = TileRecord(
         tile_id=tile.id,
         row=tile.row,
