@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PROGRAMS = Path(__file__).parent / "programs"
-ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "NUMBA", "MKL", "GDAL")}
+WORKER = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "NUMBA", "MKL", "GDAL")} | {
+    "MALLOC_TRIM_THRESHOLD_": "268435456",
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+}
+"""The environment of a worker, as `conf/spark-defaults.conf` makes it: for ours and for its peers."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def run_program(name: str, program: str, *arguments: object, python: str = sys.e
     """Run `programs/<program>` with the arguments; its last line is its figures, as `figures.report` prints them."""
     done = subprocess.run(
         [python, str(PROGRAMS / program), *map(str, arguments)],
-        env=os.environ | ONE_THREAD,
+        env=os.environ | WORKER,
         capture_output=True,
         text=True,
     )

@@ -47,6 +47,9 @@ SETTINGS = MappingProxyType(
         "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
         "spark.executorEnv.NUMBA_NUM_THREADS": "1",
         "spark.executorEnv.GDAL_NUM_THREADS": "1",
+        # The system hands out memory zeroed: a worker keeps what it freed, it needs the same again for the next pixels.
+        "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": "268435456",
+        "spark.executorEnv.MALLOC_MMAP_THRESHOLD_": "33554432",
     }
 )
 """What a session is given where nobody else has set it. `conf/spark-defaults.conf` holds the same for spark-submit."""
