@@ -123,7 +123,7 @@ def test_a_score_task_stays_within_what_the_plan_says(tmp_path: Path, name: str)
 
 DRIVER = """
 import json, sys
-from terradrift.estimate import describe
+from terradrift.plan_report import describe
 from terradrift.params import params_from
 from terradrift.planning import plan_run
 from terradrift.run import Run, run_folder

@@ -31,17 +31,22 @@ Master = Annotated[str | None, typer.Option(help="Spark master; default: all cor
 
 
 @app.command()
-def plan(run_file: RunFile, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Tiles, requests, bytes and memory of a run, from metadata alone: no Spark, no pixel."""
-    from terradrift.estimate import describe
-    from terradrift.plan_report import print_plan
+def plan(
+    run_file: RunFile,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    with_probe: Annotated[bool, typer.Option("--probe", help="Score three tiles to measure the unit costs.")] = False,
+) -> None:
+    """Tiles, requests, bytes, memory and cost of a run, from metadata alone: no Spark, and no pixel without --probe."""
+    from terradrift.cost import DEFAULT_UNITS, probe
+    from terradrift.plan_report import describe, print_plan
     from terradrift.planning import plan_run
 
     found = plan_run(str(run_file))
+    described = describe(found, probe(found) if with_probe else DEFAULT_UNITS)
     if as_json:
-        typer.echo(json.dumps(describe(found), indent=1))
+        typer.echo(json.dumps(described, indent=1))
     else:
-        print_plan(found, Console())
+        print_plan(described, Console())
 
 
 @app.command()

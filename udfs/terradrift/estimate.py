@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from terradrift.memory import allowed_task_memory, task_memory
+from terradrift.memory import task_memory
 from terradrift.planning import Plan
 
 SAMPLED_OBJECTS = 24
@@ -70,27 +69,6 @@ def sampled_keys(plan: Plan) -> list[str]:
         time = plan.mosaic.years.index(plan.years[k % len(plan.years)])
         keys.add(layout.key((time // layout.shard[0], 0, window.y0 // layout.shard[2], window.x0 // layout.shard[3])))
     return sorted(keys)
-
-
-def describe(plan: Plan) -> dict[str, Any]:
-    """The plan and its cost as JSON values."""
-    window = plan.window
-    return {
-        "mosaic": plan.mosaic.url,
-        "crs": plan.grid.pyproj_crs.to_string() if "[" not in plan.grid.crs else plan.grid.pyproj_crs.name,
-        "years": list(plan.years),
-        "bands": plan.mosaic.n_bands,
-        "zones": len(plan.zones.geometries),
-        "window": asdict(window),
-        "tile_size": plan.tile_size,
-        "tiles": plan.n_tiles,
-        "pixels": int(plan.tile_pixels.sum()),
-        "annual_bands": list(plan.recipe.bands),
-        "detector": plan.recipe.detector,
-        **asdict(estimate(plan)),
-        "task_memory_allowed_bytes": allowed_task_memory(),
-        "warnings": list(plan.warnings),
-    }
 
 
 def _stack(plan: Plan, extent: tuple[int, ...]) -> int:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 
-from terradrift.estimate import describe
+from terradrift.cost import DEFAULT_UNITS, Prices, UnitCosts, cost
+from terradrift.estimate import estimate
+from terradrift.memory import allowed_task_memory
 from terradrift.planning import Plan
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -20,9 +25,38 @@ def bytes_text(number: float) -> str:
     raise AssertionError
 
 
-def print_plan(plan: Plan, console: Console) -> None:
-    """Print what a run will read, need and write."""
-    d = describe(plan)
+def cost_text(c: dict[str, Any]) -> str:
+    """`about 1.2 core-hours, USD 0.06, then 0.02 a month for 1 GiB of scores (defaults)`."""
+    return (
+        f"about {c['core_hours']:.2g} core-hours, USD {c['usd']:.2g}, then {c['usd_month']:.2g} a month "
+        f"for {bytes_text(c['bytes_written'])} of scores (unit costs: {c['units']['source']})"
+    )
+
+
+def describe(plan: Plan, units: UnitCosts = DEFAULT_UNITS) -> dict[str, Any]:
+    """The plan and its cost as JSON values."""
+    window, shape = plan.window, estimate(plan)
+    return {
+        "mosaic": plan.mosaic.url,
+        "crs": plan.grid.pyproj_crs.to_string() if "[" not in plan.grid.crs else plan.grid.pyproj_crs.name,
+        "years": list(plan.years),
+        "bands": plan.mosaic.n_bands,
+        "zones": len(plan.zones.geometries),
+        "window": asdict(window),
+        "tile_size": plan.tile_size,
+        "tiles": plan.n_tiles,
+        "pixels": int(plan.tile_pixels.sum()),
+        "annual_bands": list(plan.recipe.bands),
+        "detector": plan.recipe.detector,
+        **asdict(shape),
+        "cost": asdict(cost(plan, shape, units, Prices())),
+        "task_memory_allowed_bytes": allowed_task_memory(),
+        "warnings": list(plan.warnings),
+    }
+
+
+def print_plan(d: dict[str, Any], console: Console) -> None:
+    """Print what a run will read, need and write, as `describe` gives it."""
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = {
         "mosaic": f"{d['mosaic']}  ({d['crs']}, {d['bands']} bands)",
@@ -34,6 +68,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         f"about {bytes_text(d['input_bytes_stored_estimate'])} ({bytes_text(d['input_bytes'])} decompressed)",
         "memory": f"{bytes_text(d['task_memory_bytes'])} a task, {bytes_text(d['task_memory_allowed_bytes'])} allowed",
         "output": f"at most {bytes_text(d['output_bytes'])} of scores",
+        "cost": cost_text(d["cost"]),
     }
     for name, text in rows.items():
         table.add_row(name, text)
