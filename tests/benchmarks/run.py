@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rows import markdown
-from sections import score
+from sections import planning, score
 
-SECTIONS = {"score": score.measure}
+SECTIONS = {"score": score.measure, "planning": planning.measure}
 
 
 def main() -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
-def report(work: Callable[[], None], mpx: float) -> None:
-    """Run `work` on `mpx` megapixels and print what it took."""
+def report(work: Callable[[], Mapping[str, float] | None]) -> None:
+    """Run `work` and print what it took, with the figures it returns."""
     cpu, wall = time.process_time(), time.perf_counter()
-    work()
+    notes = work() or {}
     figures = {
         "cpu_s": time.process_time() - cpu,
         "wall_s": time.perf_counter() - wall,
-        "mpx": mpx,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        **notes,
     }
     print(json.dumps(figures))
 

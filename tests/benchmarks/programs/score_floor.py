@@ -37,12 +37,16 @@ for array in ("scores", "change_score", "change_effect", "change_year", "change_
     written += [numcodecs.zstd.decompress(chunk) for chunk in chunks(level / array, layout)]
 
 
-def work() -> None:
+mpx = megapixels(scene)
+
+
+def work() -> dict[str, float]:
     """Decompress the input, compress the output."""
     for chunk in read:
         numcodecs.zstd.decompress(chunk, target)
     for values in written:
         numcodecs.zstd.compress(values, ZSTD_LEVEL, True)
+    return {"mpx": mpx}
 
 
-report(work, megapixels(scene))
+report(work)

@@ -34,7 +34,10 @@ score_pixels(
 plan.zones.mask(plan.tile_window(0))
 
 
-def work() -> None:
+mpx = megapixels(scene)
+
+
+def work() -> dict[str, float]:
     """Learn the strata where the detector is calibrated, then score every tile."""
     strata = None
     if plan.recipe.lattice:
@@ -44,6 +47,7 @@ def work() -> None:
         strata = learn_strata(sample, 12, plan.mosaic.n_bands)
     for row, col in zip(plan.rows.tolist(), plan.cols.tolist(), strict=True):
         score_tile(run.scores.tile(row, col), plan.mosaic, plan.zones, plan.recipe, rasters, run.folder.ledger, strata)
+    return {"mpx": mpx}
 
 
-report(work, megapixels(scene))
+report(work)

@@ -40,7 +40,10 @@ def scores(codes: np.ndarray) -> np.ndarray:
     return np.stack([robust_z(step), robust_z(loo)], axis=1).astype(np.float32)
 
 
-def work() -> None:
+mpx = megapixels(scene)
+
+
+def work() -> dict[str, float]:
     """Read, score, write."""
     data = xr.open_zarr(scene / "mosaic.zarr", consolidated=False, mask_and_scale=False, chunks=None)["embeddings"]
     data = data[:, :, *ground(scene)].chunk({"time": -1, "band": -1, "y": CHUNK, "x": CHUNK})
@@ -49,6 +52,7 @@ def work() -> None:
     encoding = {"scores": {"chunks": (1, 1, CHUNK, CHUNK)}}
     with dask.config.set(scheduler="single-threaded"):
         array.to_zarr(out / "xarray_dask.zarr", zarr_format=3, consolidated=False, encoding=encoding, mode="w")
+    return {"mpx": mpx}
 
 
-report(work, megapixels(scene))
+report(work)
