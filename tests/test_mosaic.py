@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import pytest
 import rioxarray  # noqa: F401  (adds .rio)
@@ -278,6 +279,20 @@ def damage(path: Path, how: str) -> None:
     else:
         data[: len(data) // 2] = bytes(len(data) // 2)
     file.write_bytes(data)
+
+
+@pytest.mark.parametrize(("length", "match"), [(2**40, "chunk of more than"), (4000, "ends before byte")])
+def test_an_index_that_points_beyond_its_object(tmp_path: Path, length: int, match: str) -> None:
+    path = write_mosaic(tmp_path / "m.zarr", unit_codes(10, 2, 64, 64, bands=4))
+    mosaic = open_mosaic(str(path))
+    file = next(file for file in (path / "embeddings" / "c").rglob("*") if file.is_file())
+    data = file.read_bytes()
+    index = np.frombuffer(data[-mosaic.layout.index_bytes : -4], "<u8").reshape(-1, 2).copy()
+    index[0] = len(data) - 10, length
+    body = index.tobytes()
+    file.write_bytes(data[: -mosaic.layout.index_bytes] + body + google_crc32c.value(body).to_bytes(4, "little"))
+    with pytest.raises(StoreError, match=match):
+        read(mosaic, mosaic.grid.window, (2017, 2018))
 
 
 @pytest.mark.parametrize("how", ["cut", "empty", "index", "body"])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from terradrift.kernels.gram import gram, guard_norm
+from terradrift.kernels.gram import STRIP, gram, gram_of, guard_norm
 from terradrift.kernels.quantize import dequantize, quantize
 
 
@@ -34,10 +34,19 @@ def test_equals_sums_of_whole_numbers(codes: np.ndarray) -> None:
     assert np.array_equal(valid, (codes != -128).all(axis=1))
 
 
-@pytest.mark.parametrize("pixels", [1, 255, 256, 257, 700])
+@pytest.mark.parametrize("pixels", [1, STRIP - 1, STRIP, STRIP + 1, 2 * STRIP + 76])
 def test_strips_of_any_length(pixels: int) -> None:
     codes = np.random.default_rng(pixels).integers(-127, 128, size=(9, 64, pixels)).astype(np.int8)
     assert np.array_equal(gram(codes)[0], plain_gram(codes))
+
+
+@pytest.mark.parametrize(("first", "stop"), [(0, 700), (3, 4), (100, 699)])
+def test_some_pixels_are_taken_as_they_lie(first: int, stop: int) -> None:
+    codes = np.random.default_rng(7).integers(-128, 128, size=(4, 5, 700)).astype(np.int8)
+    for values in (codes, np.where(codes == -128, np.nan, codes).astype(np.float32)):
+        found, expected = gram_of(values, first, stop), gram(values)
+        assert np.array_equal(found[0], expected[0][:, :, first:stop])
+        assert np.array_equal(found[1], expected[1][:, first:stop])
 
 
 def test_products_beyond_int32_are_exact() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terradrift.kernels.annual import ANNUAL, difference, loo_medoid, robust_z
+from terradrift.kernels.annual import ANNUAL, _sort_rows, _sorting_network, difference, loo_medoid, robust_z
 from terradrift.kernels.detectors import DETECTORS
 from terradrift.kernels.distances import DISTANCES
 from terradrift.kernels.gram import gram
@@ -152,6 +152,14 @@ def test_ties_of_medoids_go_to_the_earliest_year() -> None:
     assert loo_medoid(square, np.ones((4, 1), bool))[0, 0] == 1
     square[0, 1] = square[1, 0] = 0.25
     assert loo_medoid(square, np.ones((4, 1), bool))[0, 0] == 0.25
+
+
+@pytest.mark.parametrize("n", range(1, 34))
+def test_the_network_sorts_any_number_of_rows(n: int) -> None:
+    rows = np.random.default_rng(n).integers(0, n, (n, 300)).astype(np.float64)
+    expected = np.sort(rows, axis=0)
+    _sort_rows(rows, _sorting_network(n), 300)
+    assert np.array_equal(rows, expected)
 
 
 def test_z_is_floored_and_never_infinite() -> None:

@@ -27,6 +27,9 @@ class ReadReport:
     """Objects confirmed absent: no data."""
 
 
+_AROUND_CHUNK = 1 << 16  # what a compressor may add to values that it cannot compress
+
+
 Chunks = dict[tuple[int, int, int], Any]
 """Compressed chunks of one chunk row by (time, band, column) of the chunk grid."""
 
@@ -85,6 +88,9 @@ class ChunkReader:
         if not present:
             return {}, report
         starts, ends = [start for start, _ in present.values()], [end for _, end in present.values()]
+        most = 2 * layout.chunk_bytes + _AROUND_CHUNK
+        if any(end - start > most for start, end in present.values()):
+            raise StoreError(f"{store.url}/{key}: found a chunk of more than {most} bytes in its index: the object is damaged")
         parts: Sequence[Any] | None
         if store.local_path is None:
             parts = store.get_ranges(key, starts, ends)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +39,9 @@ def prepare(run_file: Path, *, resume: bool = True) -> Plan:
 
 def run_job(run_file: Path, *, master: str | None = None, resume: bool = True, allow_partial: bool = False) -> None:
     """The whole job, or what of it is not done yet; prints a summary."""
+    started = time.monotonic()
     plan = prepare(run_file, resume=resume)
+    planned = time.monotonic()
     folder, console = run_folder(plan), Console(file=sys.stdout)
     if folder.is_complete():
         folder.point()
@@ -48,8 +51,9 @@ def run_job(run_file: Path, *, master: str | None = None, resume: bool = True, a
     run = open_run(plan, allow_partial=allow_partial)
     conf = FAST_START if plan.n_tiles <= SMALL_RUN_TILES and _is_local(master) else {}
     with spark_session("terradrift detect_changes", master, conf) as spark, watch(spark) as progress, explained():
+        waited = {"plan": planned - started, "Spark's start": time.monotonic() - planned}
         manifest = detect_changes(spark, run, progress)
-    print_summary(manifest, run.folder.path, console)
+    print_summary(manifest, run.folder.path, console, waited)
 
 
 def _is_local(master: str | None) -> bool:

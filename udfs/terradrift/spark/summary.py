@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -52,9 +54,11 @@ def _rule(counts: dict[str, Any]) -> str:
     return f"score >= {counts['threshold']:.4g}"
 
 
-def print_summary(manifest: dict[str, Any], folder: Path, console: Console) -> None:
-    """Write the summary of run.json for a person."""
-    counts, summary, seconds = manifest["counts"], manifest["summary"], manifest["seconds"]
+def print_summary(
+    manifest: dict[str, Any], folder: Path, console: Console, waited: Mapping[str, float] = MappingProxyType({})
+) -> None:
+    """Write the summary of run.json for a person; `waited`: seconds before the first stage, by what they were for."""
+    counts, summary, seconds = manifest["counts"], manifest["summary"], {**waited, **manifest["seconds"]}
     console.print(
         f"{counts['tiles']['done']:,} tiles, {counts['pixels_scored']:,} pixels scored, "
         f"{summary['polygons']:,} changes at {_rule(counts)}"
