@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rows import markdown
-from sections import planning, score
+from sections import planning, scaling, score
 
-SECTIONS = {"score": score.measure, "planning": planning.measure}
+SECTIONS = {"score": score.measure, "scaling": scaling.measure, "planning": planning.measure}
 
 
 def main() -> None:
