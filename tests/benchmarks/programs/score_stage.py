@@ -1,4 +1,4 @@
-"""The score stage through Spark on two cores: CPU of the whole process tree; how busy both are from the first to the last tile."""
+"""The score stage through Spark: CPU of the whole process tree, and how busy its cores are from the first to the last tile."""
 
 from __future__ import annotations
 
