@@ -89,9 +89,10 @@ def test_the_pixels_beside_it_change_nothing(width: int) -> None:
     assert np.array_equal(np.concatenate(parts), strata_of(codes, valid, centroids))
 
 
-def test_sums_on_the_way_of_the_gram_are_the_same() -> None:
-    codes, _ = gappy_codes(6)
-    sums = np.empty((BANDS, 300), np.int32)
+@pytest.mark.parametrize("bands", [BANDS, 5, 1])
+def test_sums_on_the_way_of_the_gram_are_the_same(bands: int) -> None:
+    codes = np.ascontiguousarray(gappy_codes(6)[0][:, :bands])
+    sums = np.empty((bands, 300), np.int32)
     _, valid = gram_of(codes, 100, 400, sums)
     valid[2, :50] = False  # as the guard of norms does
     known = valid.any(axis=0)

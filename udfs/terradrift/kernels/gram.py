@@ -120,15 +120,25 @@ def _squared_norms(s: Any, n: int, square: Any, part: Any) -> None:
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _sum_years(s: Any, first: int, n: int, sums: Any) -> None:
-    """Signed squares of all years: (band, pixel); a year's is at most 128^2, so that an int32 holds many."""
-    for b in range(sums.shape[0]):
-        target, k = sums[b, first : first + n], b % 2
-        target[:] = 0
-        for t in range(s.shape[0]):
-            row = s[t, b // 2]
+def _sum_years(pairs: Any, first: int, n: int, sums: Any) -> None:
+    """Signed squares of all years: (band, pixel); a year's is at most 128^2, so that an int32 holds many.
+
+    pairs (time, pair of bands, STRIP): the int16 of two bands as the halves of one int32, which needs no shuffling.
+    """
+    bands = sums.shape[0]
+    for b in range(0, bands, 2):
+        low, high = sums[b, first : first + n], sums[min(b + 1, bands - 1), first : first + n]
+        low[:] = 0
+        for t in range(pairs.shape[0]):
+            row = pairs[t, b // 2]
             for p in range(n):
-                target[p] += np.int32(row[2 * p + k])
+                low[p] += np.int32(np.int32(row[p] << 16) >> 16)
+        if b + 1 < bands:
+            high[:] = 0
+            for t in range(pairs.shape[0]):
+                row = pairs[t, b // 2]
+                for p in range(n):
+                    high[p] += np.int32(row[p] >> 16)
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
@@ -137,6 +147,7 @@ def _gram_codes(codes: Any, begin: int, stop: int, sums: Any) -> Any:
     products = np.empty((time, time, pixels), np.int64)
     valid = np.empty((time, pixels), np.bool_)
     squares = np.empty((time, (band + 1) // 2, 2 * STRIP), np.int16)
+    pairs = squares.view(np.int32)
     lowest = np.empty((time, STRIP), np.int16)
     norm = np.empty((time, STRIP), np.int64)
     total = np.empty(STRIP, np.int32)
@@ -145,7 +156,7 @@ def _gram_codes(codes: Any, begin: int, stop: int, sums: Any) -> Any:
         _widen(codes, begin + first, n, squares, lowest)
         _squared_norms(squares, n, norm, total)
         if sums.size:
-            _sum_years(squares, first, n, sums)
+            _sum_years(pairs, first, n, sums)
         for t in range(time):
             for u in range(t + 1, time):
                 total[:n] = 0
