@@ -169,7 +169,7 @@ def test_land_covers_add_up_and_equal_plain_counts(case: Case, found: Any) -> No
 
 def regions(case: Case, own: np.ndarray) -> tuple[int, int]:
     """Connected regions of equal kind and year of change with a pixel in `own`, and those of them with a mapped pixel."""
-    labels = label((case.kind.astype(np.int32) * 10_000 + case.year) * case.change)
+    labels = label((case.kind.astype(np.int32) * 10_000 + case.year) * case.change).paint()
     return tuple(len(np.unique(labels[which & (labels > 0)])) for which in (own, own & case.mapped))
 
 

@@ -86,8 +86,8 @@ def overlapping(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     field = rng.normal(size=(60, 80))
     for axis in (0, 1):
         field = sum(np.roll(field, shift, axis) for shift in range(-2, 3))
-    truth = label(field > 12)
-    mapped = label((np.roll(field, 1, 1) + rng.normal(0, 4, field.shape)) > 12)
+    truth = label(field > 12).paint()
+    mapped = label((np.roll(field, 1, 1) + rng.normal(0, 4, field.shape)) > 12).paint()
     return truth, mapped, rng.random(field.shape) < 0.95
 
 

@@ -45,15 +45,15 @@ def plain_statistics(labels, part, area_mm2, score, effect, year, kind, q, zones
 @pytest.mark.parametrize("wide", [True, False])
 def test_statistics_are_plain_loops(wide):
     rng = np.random.default_rng(7)
-    labels = label(rng.integers(0, 3, (25, 31)))
+    segments = label(rng.integers(0, 3, (25, 31)))
+    labels, n = segments.paint(), segments.n
     area = rng.integers(10**8, 2 * 10**8, (25, 31 if wide else 1))
     given = rasters(labels.shape, rng)
-    n = int(labels.max())
-    found = part_statistics(labels, n, **given, years=YEARS, area_mm2=area)
+    found = part_statistics(segments, **given, years=YEARS, area_mm2=area)
     expected = [plain_statistics(labels, part, np.broadcast_to(area, labels.shape), **given) for part in range(1, n + 1)]
     for name, column, theirs in zip(found._fields, found, zip(*expected, strict=True), strict=True):
         np.testing.assert_array_equal(column, np.array(theirs), err_msg=name)
-    without = part_statistics(labels, n, **{**given, "q": None}, years=(), area_mm2=area)
+    without = part_statistics(segments, **{**given, "q": None}, years=(), area_mm2=area)
     assert np.isnan(without.q_min).all()
     assert without.year_counts.shape == (n, 0)
     np.testing.assert_array_equal(without.score_sum, found.score_sum)
@@ -71,24 +71,23 @@ def test_statistics_are_plain_loops(wide):
 def test_what_cannot_be_summed_is_refused(change, message):
     given = rasters((4, 4), np.random.default_rng(8)) | {"area_mm2": np.ones((4, 1), np.int64)} | change
     with pytest.raises(InputError, match=message):
-        part_statistics(np.ones((4, 4), np.int32), 1, **given, years=YEARS)
+        part_statistics(label(np.ones((4, 4), np.int32)), **given, years=YEARS)
 
 
 def test_score_that_is_not_mapped_may_be_missing():
     given = rasters((4, 4), np.random.default_rng(9))
     given["score"][0, 0] = np.nan
-    labels = np.ones((4, 4), np.int32)
-    labels[0, 0] = 0
-    assert part_statistics(labels, 1, **given, years=YEARS, area_mm2=np.ones((4, 1), np.int64)).n_pixels == 15
+    mapped = np.isfinite(given["score"])
+    assert part_statistics(label(mapped), **given, years=YEARS, area_mm2=np.ones((4, 1), np.int64)).n_pixels == 15
 
 
 @pytest.mark.parametrize("wide", [True, False])
 def test_rings_enclose_what_filling_fills(wide):
     rng = np.random.default_rng(10)
-    labels = label(rng.random((40, 50)) < 0.65)
-    n = int(labels.max())
+    segments = label(rng.random((40, 50)) < 0.65)
+    labels, n = segments.paint(), segments.n
     values = np.broadcast_to(rng.integers(1, 10**9, (40, 50 if wide else 1)), (40, 50))
-    rings = trace(labels, n).moved(100, 200)
+    rings = trace(segments, 200, 100)
     pixels = ring_pixels(rings)
     exterior = rings.polygon_offsets[:-1]
     holes = np.setdiff1d(np.arange(len(pixels)), exterior)
@@ -108,7 +107,7 @@ def test_parts_inside_small_holes_of_their_row():
     lines = ["#######", "#...###", "#.#.#.#", "#...###", "#######"]
     mask = np.array([[character == "#" for character in line] for line in lines])
     mask = np.hstack([mask, np.zeros((5, 1), bool), mask])
-    rings = trace(label(mask), 4)
+    rings = trace(label(mask))
     pixels = ring_pixels(rings)
     rows = np.array([0, 4])
     np.testing.assert_array_equal(parts_inside(rings, rows, pixels < 0), [False, False, True, True])
@@ -118,8 +117,8 @@ def test_parts_inside_small_holes_of_their_row():
 
 @pytest.mark.parametrize("size", [1, 6, 400])
 def test_parts_inside_are_those_that_edges_shut_in(size):
-    labels = label(np.random.default_rng(23).random((60, 60)) < 0.6)
-    n = int(labels.max())
+    segments = label(np.random.default_rng(23).random((60, 60)) < 0.6)
+    labels, n = segments.paint(), segments.n
     expected = np.zeros(n, bool)
     for part in range(1, n + 1):
         outside, holes = ndimage.label(np.pad(labels != part, 1, constant_values=True))
@@ -127,7 +126,7 @@ def test_parts_inside_are_those_that_edges_shut_in(size):
             shut_in = (outside == hole)[1:-1, 1:-1]
             if hole != outside[0, 0] and shut_in.sum() <= size:
                 expected[np.setdiff1d(labels[shut_in], [0]) - 1] = True
-    rings = trace(labels, n)
+    rings = trace(segments)
     pixels = ring_pixels(rings)
     small = (pixels < 0) & (-pixels <= size)
     np.testing.assert_array_equal(parts_inside(rings, np.array([0, n]), small), expected)

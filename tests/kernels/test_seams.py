@@ -23,13 +23,18 @@ def assert_same(a, b):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def owners(whole, pieces):
+    """The part of `whole` that holds each part of `pieces`, from 0."""
+    if pieces.n == 0:
+        return np.zeros(0, np.int64)
+    return ndimage.maximum(whole.paint(), pieces.paint(), np.arange(1, pieces.n + 1)).astype(np.int64) - 1
+
+
 def check_merge(mask, cells):
     """Cut the parts of `mask` by `cells` (equal values: one cell), merge them, compare with the whole."""
     whole = label(mask)
     pieces = label(np.where(mask, cells + 1, 0))
-    n = int(pieces.max(initial=0))
-    owner = ndimage.maximum(whole, pieces, np.arange(1, n + 1)).astype(np.int64) - 1 if n else np.zeros(0, np.int64)
-    assert_same(merge_parts(trace(pieces, n), owner), trace(whole, int(whole.max(initial=0))))
+    assert_same(merge_parts(trace(pieces), owners(whole, pieces)), trace(whole))
 
 
 @settings(max_examples=300, deadline=None)
@@ -56,11 +61,12 @@ def test_noise_merges_to_the_whole(share, size):
 def test_order_of_parts_does_not_matter():
     mask = np.random.default_rng(5).random((30, 30)) < 0.7
     pieces = label(np.where(mask, np.indices(mask.shape)[1] // 4 + 1, 0))
-    owner = ndimage.maximum(label(mask), pieces, np.arange(1, pieces.max() + 1)).astype(np.int64) - 1
+    owner = owners(label(mask), pieces)
     shuffled = np.random.default_rng(6).permutation(len(owner))
     number = np.zeros(len(owner) + 1, np.int32)
     number[1 + shuffled] = np.arange(1, len(owner) + 1)
-    assert_same(merge_parts(trace(pieces, len(owner)), owner), merge_parts(trace(number[pieces], len(owner)), owner[shuffled]))
+    renumbered = pieces.renumber(number, pieces.n)
+    assert_same(merge_parts(trace(pieces), owner), merge_parts(trace(renumbered), owner[shuffled]))
 
 
 @settings(max_examples=100, deadline=None)
@@ -96,15 +102,15 @@ def plain_links(labels, y0, x0, bounds, mosaic_width, connectivity):
 @settings(max_examples=100, deadline=None)
 @given(MASKS, st.sampled_from([4, 8]), st.tuples(*[st.integers(0, 1)] * 4))
 def test_links_are_the_pixel_pairs_across_open_borders(mask, connectivity, beyond):
-    labels = label(mask)
+    segments = label(mask)
     top, left, bottom, right = beyond
     bounds = (5 - top, 9 - left, 5 + len(mask) + bottom, 9 + mask.shape[1] + right)
-    found, keys = border_links(labels, 5, 9, bounds, 100, connectivity)
-    assert sorted(zip(found, keys, strict=True)) == sorted(plain_links(labels, 5, 9, bounds, 100, connectivity))
+    found, keys = border_links(segments, 5, 9, bounds, 100, connectivity)
+    assert sorted(zip(found, keys, strict=True)) == sorted(plain_links(segments.paint(), 5, 9, bounds, 100, connectivity))
 
 
 def test_both_sides_make_the_same_keys():
-    tile = np.ones((3, 3), np.int32)
+    tile = label(np.ones((3, 3), np.int32))
     bounds = (0, 0, 6, 6)
     keys = {origin: border_links(tile, *origin, bounds, 6, 8)[1] for origin in itertools.product((0, 3), repeat=2)}
     for origin in keys:

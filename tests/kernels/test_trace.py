@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from terradrift.kernels.label import label
-from terradrift.kernels.trace import Rings, offsets_of, rings_to_wkb, trace
+from terradrift.kernels.ragged import offsets_of
+from terradrift.kernels.trace import Rings, rings_to_wkb, trace
 
 CLASSES = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.integers(0, 2))
 
@@ -42,9 +43,9 @@ def wkb(rings, row_offsets=None):
 
 
 def check_against_rasterio(classes):
-    labels = label(classes)
-    n = int(labels.max(initial=0))
-    rings = trace(labels, n)
+    segments = label(classes)
+    labels, n = segments.paint(), segments.n
+    rings = trace(segments)
     polygons = shapely.from_wkb(wkb(rings))
     shapes = rasterio.features.shapes(labels, mask=labels > 0, connectivity=4)
     expected = {int(value): shapely.geometry.shape(geometry) for geometry, value in shapes}
@@ -88,12 +89,12 @@ def test_rings_begin_at_their_first_edge_and_keep_the_label_on_the_right():
 
 
 def test_holes_follow_in_order_of_their_first_edge():
-    rings = trace(label(picture("##### #.#.# #.### #####")), 1)
+    rings = trace(label(picture("##### #.#.# #.### #####")))
     np.testing.assert_array_equal(rings.xy[rings.ring_offsets[:-1]], [[0, 0], [3, 2], [1, 3]])
 
 
 def test_rows_of_several_polygons_are_multipolygons():
-    rings = trace(label(picture("#.# .#. ###")), 3)
+    rings = trace(label(picture("#.# .#. ###")))
     one, several = shapely.from_wkb(wkb(rings, np.array([0, 1, 3])))
     parts = shapely.from_wkb(wkb(rings))
     assert one.equals_exact(parts[0], 0)
@@ -102,21 +103,21 @@ def test_rows_of_several_polygons_are_multipolygons():
 
 
 def test_moved_far_away_stays_exact():
-    rings = trace(label(picture("#")), 1).moved(4_007_016, 2_003_507)
+    rings = trace(label(picture("#")), 2_003_507, 4_007_016)
     np.testing.assert_array_equal(
         shapely.get_coordinates(shapely.from_wkb(wkb(rings)))[[0, 2]], [[4_007_016, 2_003_507], [4_007_017, 2_003_508]]
     )
 
 
 def test_select_drops_rings_and_empty_polygons():
-    rings = trace(label(picture("###.# #.#.. ###.#")), 3)
+    rings = trace(label(picture("###.# #.#.. ###.#")))
     kept = rings.select(np.array([True, False, False, True]))
-    assert wkb(kept) == [wkb(trace(label(picture("###.. ###.. ###..")), 1))[0], wkb(rings)[2]]
+    assert wkb(kept) == [wkb(trace(label(picture("###.. ###.. ###.."))))[0], wkb(rings)[2]]
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (3, 0), (4, 4)])
 def test_no_label_no_polygon(shape):
-    rings = trace(np.zeros(shape, np.int32), 0)
+    rings = trace(label(np.zeros(shape, np.int32)))
     assert isinstance(rings, Rings)
     assert wkb(rings) == []
 

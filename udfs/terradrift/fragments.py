@@ -17,15 +17,17 @@ import pyarrow as pa
 
 from terradrift.errors import InputError
 from terradrift.grid import Window
-from terradrift.kernels.label import Labels, arrange_rows, label, renumber, runs
+from terradrift.kernels.label import arrange_rows, label
 from terradrift.kernels.part_statistics import (
     hole_sums,
     part_statistics,
     parts_inside,
     ring_pixels,
 )
+from terradrift.kernels.ragged import Int32, Int64, offsets_of, runs
 from terradrift.kernels.seams import border_links, merge_parts
-from terradrift.kernels.trace import Int64, Rings, offsets_of, rings_to_wkb, trace
+from terradrift.kernels.segments import Segments
+from terradrift.kernels.trace import Rings, rings_to_wkb, trace
 
 Array = npt.NDArray[Any]
 Columns = dict[str, Any]
@@ -100,13 +102,11 @@ def fragments(
     """
     if classes.shape != window.shape:
         raise InputError(f"classes: found shape {classes.shape}; expected that of the window, {window.shape}")
-    labels = label(classes)
-    rows = arrange_rows(labels, classes, _open_sides(labels, window, raster_window), connectivity, min_pixels)
-    labels = renumber(labels, rows.number)
-    n = int(rows.offsets[-1])
+    segments = label(classes)
+    rows = arrange_rows(segments, classes, _parts_at_seams(segments, window, raster_window), connectivity, min_pixels)
+    segments = segments.renumber(rows.number, int(rows.offsets[-1]))
     statistics = part_statistics(
-        labels,
-        n,
+        segments,
         score=score,
         effect=effect,
         year=year,
@@ -122,10 +122,10 @@ def fragments(
     columns = _combine(parts, rows.offsets)
     columns |= {"group": parts["gid"][rows.leader], "seam": rows.seam}
     bounds = (raster_window.y0, raster_window.x0, raster_window.y1, raster_window.x1)
-    linked, keys = border_links(labels, window.y0, window.x0, bounds, mosaic_width, connectivity)
+    linked, keys = border_links(segments, window.y0, window.x0, bounds, mosaic_width, connectivity)
     columns["links"] = _ragged(np.searchsorted(rows.offsets, linked) - 1, keys, len(rows.seam))
     limit = np.where(rows.seam, 0, fill_holes_pixels)
-    rings = trace(labels, n).moved(window.x0, window.y0)
+    rings = trace(segments, window.y0, window.x0)
     columns |= _outline(rings, statistics.n_pixels, statistics.area_mm2, rows.offsets, limit, pixel_area)
     return _batch(columns, FRAGMENT_SCHEMA)
 
@@ -152,15 +152,12 @@ def merge_fragments(table: pa.Table, pixel_area: PixelArea, *, min_pixels: int, 
     return _batch(columns, POLYGON_SCHEMA)
 
 
-def _open_sides(labels: Labels, window: Window, raster: Window) -> list[Labels]:
-    """The border rows and columns of a tile beyond which the raster goes on."""
-    sides = (
-        (window.y0 > raster.y0, labels[0]),
-        (window.y1 < raster.y1, labels[-1]),
-        (window.x0 > raster.x0, labels[:, 0]),
-        (window.x1 < raster.x1, labels[:, -1]),
-    )
-    return [side for is_open, side in sides if is_open]
+def _parts_at_seams(segments: Segments, window: Window, raster: Window) -> Int32:
+    """Parts on the sides of a tile beyond which the raster goes on."""
+    y, x, part = segments.outermost()
+    at_seam = (y == 0) & (window.y0 > raster.y0) | (y == window.height - 1) & (window.y1 < raster.y1)
+    at_seam |= (x == 0) & (window.x0 > raster.x0) | (x == window.width - 1) & (window.x1 < raster.x1)
+    return part[at_seam]
 
 
 def _combine(parts: Columns, offsets: Int64) -> Columns:
@@ -169,18 +166,8 @@ def _combine(parts: Columns, offsets: Int64) -> Columns:
 
 def _outline(rings: Rings, n_pixels: Int64, area_mm2: Int64, row_offsets: Int64, limit: Int64, pixel_area: PixelArea) -> Columns:
     """Geometry of every row, and the pixels and the area in it, once holes of at most `limit` (row) pixels are filled."""
-    pixels = ring_pixels(rings)
-    part = np.repeat(np.arange(len(n_pixels)), np.diff(rings.polygon_offsets))
-    small = (pixels < 0) & (-pixels <= np.repeat(limit, np.diff(row_offsets))[part])
-    if small.any():
-        inside = parts_inside(rings, row_offsets, small)  # what fills the hole draws them already
-        holes = np.flatnonzero(small)
-        n_pixels, area_mm2 = n_pixels.copy(), area_mm2.copy()
-        np.subtract.at(n_pixels, part[holes], pixels[holes])
-        np.add.at(area_mm2, part[holes], _hole_areas(rings, holes, pixel_area))
-        rings = rings.select(~small & ~inside[part])
-        n_pixels, area_mm2 = n_pixels[~inside], area_mm2[~inside]
-        row_offsets = offsets_of(np.add.reduceat(~inside, row_offsets[:-1], dtype=np.int64))
+    if limit.any():
+        rings, n_pixels, area_mm2, row_offsets = _fill_holes(rings, n_pixels, area_mm2, row_offsets, limit, pixel_area)
     data, offsets = rings_to_wkb(rings, row_offsets)
     if offsets[-1] > MAX_BATCH_BYTES:
         raise InputError(f"classes: found outlines of {offsets[-1]} bytes; expected at most {MAX_BATCH_BYTES}; use smaller tiles")
@@ -191,6 +178,24 @@ def _outline(rings: Rings, n_pixels: Int64, area_mm2: Int64, row_offsets: Int64,
             pa.binary(), len(limit), [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
         ),
     }
+
+
+def _fill_holes(
+    rings: Rings, n_pixels: Int64, area_mm2: Int64, row_offsets: Int64, limit: Int64, pixel_area: PixelArea
+) -> tuple[Rings, Int64, Int64, Int64]:
+    """The first four without holes of at most `limit` (row) pixels, their pixels and area counted in the polygon around them."""
+    pixels = ring_pixels(rings)
+    part = np.repeat(np.arange(len(n_pixels)), np.diff(rings.polygon_offsets))
+    small = (pixels < 0) & (-pixels <= np.repeat(limit, np.diff(row_offsets))[part])
+    if not small.any():
+        return rings, n_pixels, area_mm2, row_offsets
+    inside = parts_inside(rings, row_offsets, small)  # what fills the hole draws them already
+    holes = np.flatnonzero(small)
+    n_pixels, area_mm2 = n_pixels.copy(), area_mm2.copy()
+    np.subtract.at(n_pixels, part[holes], pixels[holes])
+    np.add.at(area_mm2, part[holes], _hole_areas(rings, holes, pixel_area))
+    row_offsets = offsets_of(np.add.reduceat(~inside, row_offsets[:-1], dtype=np.int64))
+    return rings.select(~small & ~inside[part]), n_pixels[~inside], area_mm2[~inside], row_offsets
 
 
 def _hole_areas(rings: Rings, holes: Int64, pixel_area: PixelArea) -> Int64:

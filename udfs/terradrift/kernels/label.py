@@ -1,8 +1,7 @@
-"""Connected components of a class raster, in one pass of union-find."""
+"""Connected components of a class raster, by union-find over its horizontal runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numba
@@ -10,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from terradrift.errors import InputError
+from terradrift.kernels.ragged import Int32, Int64, runs
+from terradrift.kernels.segments import Segments, find_segments
 
 Classes = npt.NDArray[Any]
-Labels = npt.NDArray[np.int32]
 
-MAX_PIXELS = 2**31 - 1  # a raster in which every pixel is its own part still numbers them as int32
+MAX_PIXELS = 2**30  # with a border of one pixel, the outlines' vertices are numbered in 32 bits whatever the raster's shape
 
 
-def label(classes: Classes) -> Labels:
-    """4-connected components of equal class: (y, x) bool or integer, 0 = background -> (y, x) int32, 0 = background.
+def label(classes: Classes) -> Segments:
+    """4-connected components of equal class: (y, x) bool or integer, 0 = background.
 
     Components are numbered 1..n by their first pixel in row-major order.
     """
@@ -28,54 +28,42 @@ def label(classes: Classes) -> Labels:
         )
     if classes.size > MAX_PIXELS:
         raise InputError(f"classes: found {classes.size} pixels; expected at most {MAX_PIXELS}; work in tiles")
-    dense = np.ascontiguousarray(classes)
-    labels: Labels = _label(dense.view(np.uint8) if dense.dtype == np.bool_ else dense)
-    return labels
+    dense = _dense(classes)
+    found = find_segments(dense)
+    part, n = _label(dense, *found)
+    return Segments(*found, part, n, classes.shape[1])
 
 
-def diagonal_groups(labels: Labels, classes: Classes) -> npt.NDArray[np.int32]:
-    """Of every label of `label(classes)`, the smallest label of its 8-connected group: (n + 1) int32, 0 for background."""
-    groups: npt.NDArray[np.int32] = _diagonal_groups(labels, np.ascontiguousarray(classes), int(labels.max(initial=0)))
+def diagonal_groups(segments: Segments, classes: Classes) -> Int32:
+    """Of every part of `label(classes)`, the smallest part of its 8-connected group: (n + 1), 0 for background."""
+    groups: Int32 = _diagonal_groups(_dense(classes), *segments[:5])
     return groups
-
-
-def pixel_counts(labels: Labels, n: int) -> npt.NDArray[np.int64]:
-    """Pixels of every label: (n + 1) int64, the background's first."""
-    counts: npt.NDArray[np.int64] = _pixel_counts(labels, n)
-    return counts
-
-
-def renumber(labels: Labels, number: npt.NDArray[np.int32]) -> Labels:
-    """`number[labels]`: every label (n + 1) under its new number, 0 to drop it."""
-    renumbered: Labels = _renumber(labels, number)
-    return renumbered
 
 
 class Rows(NamedTuple):
     """How the parts of a tile become rows: the parts of one row have consecutive numbers."""
 
-    number: Labels
-    """(label + 1): a part's number 1..n, 0 where it is dropped."""
-    offsets: npt.NDArray[np.int64]
+    number: Int32
+    """(part + 1): a part's number 1..n, 0 where it is dropped."""
+    offsets: Int64
     """(row + 1): where each row begins among the parts."""
     seam: npt.NDArray[np.bool_]
     """(row): whether its group reaches one of the sides."""
-    leader: npt.NDArray[np.int64]
+    leader: Int64
     """(row): the part that is the first of its group."""
 
 
-def arrange_rows(labels: Labels, classes: Classes, sides: Sequence[Labels], connectivity: int, min_pixels: int) -> Rows:
-    """A row for every part of a group that reaches one of the `sides` (label vectors), and for every other group a row.
+def arrange_rows(segments: Segments, classes: Classes, at_seams: Int32, connectivity: int, min_pixels: int) -> Rows:
+    """A row for every part of a group that holds one of the parts `at_seams`, and for every other group a row.
 
-    A group is a label, or with connectivity 8 what `diagonal_groups` joins; off the sides, those below `min_pixels` are dropped.
+    A group is a part, or with connectivity 8 what `diagonal_groups` joins; off the seams, those below `min_pixels` are dropped.
     """
-    n = int(labels.max(initial=0))
-    group = diagonal_groups(labels, classes) if connectivity == 8 else np.arange(n + 1, dtype=np.int32)
+    n = segments.n
+    group = diagonal_groups(segments, classes) if connectivity == 8 else np.arange(n + 1, dtype=np.int32)
     seam = np.zeros(n + 1, np.bool_)
-    for side in sides:
-        seam[group[side]] = True
+    seam[group[at_seams]] = True
     pixels = np.zeros(n + 1, np.int64)
-    np.add.at(pixels, group, pixel_counts(labels, n))
+    np.add.at(pixels, group, segments.pixel_counts())
     kept = 1 + np.flatnonzero((seam | (pixels >= min_pixels))[group[1:]])
     row = np.where(seam[group[kept]], kept, group[kept])
     order = np.argsort(row, kind="stable")
@@ -87,10 +75,9 @@ def arrange_rows(labels: Labels, classes: Classes, sides: Sequence[Labels], conn
     return Rows(number, offsets, seam[group[first]], number[group[first]].astype(np.int64) - 1)
 
 
-def runs(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Where each run of equal values begins, and the end: (n) -> (run + 1)."""
-    values = np.asarray(values)
-    return np.concatenate([np.flatnonzero(np.diff(values, prepend=values[:1] - 1)), [len(values)]])
+def _dense(classes: Classes) -> Classes:
+    dense = np.ascontiguousarray(classes)
+    return dense.view(np.uint8) if dense.dtype == np.bool_ else dense
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -103,7 +90,7 @@ def _root(parent: Any, node: Any) -> Any:
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def _join(parent: Any, a: Any, b: Any) -> None:
-    """Unite the sets of a and b; the smaller root stays, so a root is its set's first pixel."""
+    """Unite the sets of a and b; the smaller root stays, so a root is its set's first member."""
     a, b = _root(parent, a), _root(parent, b)
     if a < b:
         parent[b] = a
@@ -112,74 +99,38 @@ def _join(parent: Any, a: Any, b: Any) -> None:
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _label(classes: Any) -> Any:
-    height, width = classes.shape
-    labels = np.zeros((height, width), np.int32)
-    parent = np.empty(height * width + 1, np.int32)
-    last = 0
-    for y in range(height):
-        for x in range(width):
-            here = classes[y, x]
-            if here == 0:
-                continue
-            above = y > 0 and classes[y - 1, x] == here
-            before = x > 0 and classes[y, x - 1] == here
-            if above:
-                labels[y, x] = labels[y - 1, x]
-                if before and classes[y - 1, x - 1] != here:  # else the corner pixel has already joined them
-                    _join(parent, labels[y - 1, x], labels[y, x - 1])
-            elif before:
-                labels[y, x] = labels[y, x - 1]
-            else:
-                last += 1
-                parent[last] = last
-                labels[y, x] = last
-    parent[0] = 0
-    count = 0
-    for node in range(1, last + 1):  # a parent is smaller than its child, so it has its number already
-        if parent[node] == node:
-            count += 1
-            parent[node] = count
-        else:
-            parent[node] = parent[parent[node]]
-    for y in range(height):
-        for x in range(width):
-            if labels[y, x]:
-                labels[y, x] = parent[labels[y, x]]
-    return labels
+def _join_rows(classes: Any, row_offsets: Any, start: Any, end: Any, node: Any, reach: int, parent: Any) -> None:
+    """Unite the nodes of runs of equal class in neighbouring rows that share an edge, with `reach` 1 also those at a corner."""
+    for y in range(1, len(row_offsets) - 1):
+        above = row_offsets[y - 1]
+        for here in range(row_offsets[y], row_offsets[y + 1]):
+            while above < row_offsets[y] and end[above] + reach <= start[here]:
+                above += 1
+            other = above
+            while other < row_offsets[y] and start[other] < end[here] + reach:
+                if classes[y - 1, start[other]] == classes[y, start[here]]:
+                    _join(parent, node[other], node[here])
+                other += 1
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _diagonal_groups(labels: Any, classes: Any, n: int) -> Any:
+def _label(classes: Any, row_offsets: Any, start: Any, end: Any) -> Any:
+    parent = np.arange(len(start)).astype(np.int32)
+    _join_rows(classes, row_offsets, start, end, parent.copy(), 0, parent)
+    count = 0
+    for run in range(len(start)):  # a parent comes before its child, so it has its number already
+        if parent[run] == run:
+            count += 1
+            parent[run] = count
+        else:
+            parent[run] = parent[parent[run]]
+    return parent, count
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _diagonal_groups(classes: Any, row_offsets: Any, start: Any, end: Any, part: Any, n: int) -> Any:
     parent = np.arange(n + 1).astype(np.int32)
-    height, width = labels.shape
-    for y in range(1, height):
-        for x in range(width):
-            here = labels[y, x]
-            if here == 0:
-                continue
-            if x > 0 and classes[y - 1, x - 1] == classes[y, x] and labels[y - 1, x - 1] != here:
-                _join(parent, here, labels[y - 1, x - 1])
-            if x + 1 < width and classes[y - 1, x + 1] == classes[y, x] and labels[y - 1, x + 1] != here:
-                _join(parent, here, labels[y - 1, x + 1])
+    _join_rows(classes, row_offsets, start, end, part, 1, parent)
     for node in range(1, n + 1):
         parent[node] = parent[parent[node]]
     return parent
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _pixel_counts(labels: Any, n: int) -> Any:
-    counts = np.zeros(n + 1, np.int64)
-    for here in labels.flat:
-        counts[here] += 1
-    return counts
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _renumber(labels: Any, number: Any) -> Any:
-    renumbered = np.zeros(labels.shape, np.int32)
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            if labels[y, x]:
-                renumbered[y, x] = number[labels[y, x]]
-    return renumbered

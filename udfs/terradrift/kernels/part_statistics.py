@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from terradrift.errors import InputError
-from terradrift.kernels.trace import Int64, Rings
+from terradrift.kernels.ragged import Int64
+from terradrift.kernels.segments import Segments
+from terradrift.kernels.trace import Rings
 
 SCORE_UNIT = 2.0**-20
 """Scores and effects are summed in whole multiples of it, so that no sum depends on its order."""
@@ -30,7 +32,7 @@ NO_RASTER = np.zeros((0, 0), np.float32)
 
 
 class PartStatistics(NamedTuple):
-    """Of every label 1..n, in this order."""
+    """Of every part 1..n, in this order."""
 
     first: Int64
     """(n): row-major index of its first pixel in the window."""
@@ -52,8 +54,7 @@ class PartStatistics(NamedTuple):
 
 
 def part_statistics(
-    labels: npt.NDArray[np.int32],
-    n: int,
+    segments: Segments,
     *,
     score: npt.NDArray[Any],
     effect: npt.NDArray[Any],
@@ -64,26 +65,27 @@ def part_statistics(
     years: npt.ArrayLike,
     area_mm2: Int64,
 ) -> PartStatistics:
-    """One pass over the pixels of labels 1..n; all rasters are (y, x), `area_mm2` (y, x) or (y, 1).
+    """One pass over the pixels of parts 1..n; all rasters are (y, x), `area_mm2` (y, x) or (y, 1).
 
-    score, effect, q are read as float32, and score and effect must be finite where a label is; a pixel counts in no year or kind
+    score, effect, q are read as float32, and score and effect must be finite in every part; a pixel counts in no year or kind
     that is not among `years` and 0..KINDS-1.
     """
     given = {"score": score, "effect": effect, "year": year, "kind": kind, "zones": zones}
     if q is not None:
         given["q"] = q
     for name, raster in given.items():
-        if raster.shape != labels.shape:
-            raise InputError(f"{name}: found shape {raster.shape}; expected that of the classes, {labels.shape}")
-    if area_mm2.shape not in (labels.shape, (len(labels), 1)):
-        raise InputError(f"area_mm2: found shape {area_mm2.shape}; expected {labels.shape} or {(len(labels), 1)}")
+        if raster.shape != segments.shape:
+            raise InputError(f"{name}: found shape {raster.shape}; expected that of the classes, {segments.shape}")
+    height = segments.shape[0]
+    if area_mm2.shape not in (segments.shape, (height, 1)):
+        raise InputError(f"area_mm2: found shape {area_mm2.shape}; expected {segments.shape} or {(height, 1)}")
     dense = {name: np.ascontiguousarray(raster, RASTERS[name]) for name, raster in given.items()}
     calendar = np.asarray(years, np.int64)
     first_year = int(calendar.min(initial=np.iinfo(np.int64).max))
     column = np.full(int(calendar.max(initial=first_year - 1)) - first_year + 1, -1, np.int64)
     column[calendar - first_year] = np.arange(calendar.size)
     columns, finite = _statistics(
-        labels, n, dense["score"], dense["effect"], dense["year"], dense["kind"], dense["zones"],
+        *segments[:5], dense["score"], dense["effect"], dense["year"], dense["kind"], dense["zones"],
         dense.get("q", NO_RASTER), first_year, column, calendar.size, np.ascontiguousarray(area_mm2, np.int64)
     )  # fmt: skip
     if not finite:
@@ -120,7 +122,7 @@ def parts_inside(rings: Rings, row_offsets: Int64, small: npt.NDArray[np.bool_])
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def _statistics(
-    labels: Any, n: int, score: Any, effect: Any, year: Any, kind: Any, zones: Any, q: Any,
+    row_offsets: Any, start: Any, end: Any, part: Any, n: int, score: Any, effect: Any, year: Any, kind: Any, zones: Any, q: Any,
     first_year: int, column: Any, n_years: int, area: Any,
 ) -> Any:  # fmt: skip
     first = np.full(n, -1, np.int64)
@@ -134,28 +136,33 @@ def _statistics(
     kind_counts = np.zeros((n, KINDS), np.int64)
     zone = np.zeros(n, np.int32)
     finite = True
-    height, width = labels.shape
-    for y in range(height):
-        for x in range(width):
-            if labels[y, x] == 0:
-                continue
-            part = labels[y, x] - 1
-            if first[part] < 0:
-                first[part] = y * width + x
-                zone[part] = zones[y, x]
-            n_pixels[part] += 1
-            finite &= np.isfinite(score[y, x]) and np.isfinite(effect[y, x])
-            score_sum[part] += np.int64(np.rint(np.float64(score[y, x]) / SCORE_UNIT))
-            score_max[part] = max(score_max[part], score[y, x])
-            effect_sum[part] += np.int64(np.rint(np.float64(effect[y, x]) / SCORE_UNIT))
-            if q.size and not (q[y, x] >= q_min[part] or np.isnan(q[y, x])):
-                q_min[part] = q[y, x]
-            area_mm2[part] += area[y, x if area.shape[1] > 1 else 0]
-            since = year[y, x] - first_year
-            if 0 <= since < len(column) and column[since] >= 0:
-                year_counts[part, column[since]] += 1
-            if kind[y, x] < KINDS:
-                kind_counts[part, kind[y, x]] += 1
+    for y in range(len(row_offsets) - 1):
+        for segment in range(row_offsets[y], row_offsets[y + 1]):
+            i = part[segment] - 1
+            begin, stop = start[segment], end[segment]
+            if first[i] < 0:
+                first[i] = y * score.shape[1] + begin
+                zone[i] = zones[y, begin]
+            n_pixels[i] += stop - begin
+            scores, effects, area_sum = np.int64(0), np.int64(0), np.int64(0)  # in registers: parts lie far apart
+            most, least = score_max[i], q_min[i]
+            for x in range(begin, stop):
+                finite &= np.isfinite(score[y, x]) and np.isfinite(effect[y, x])
+                scores += np.int64(np.rint(np.float64(score[y, x]) / SCORE_UNIT))
+                effects += np.int64(np.rint(np.float64(effect[y, x]) / SCORE_UNIT))
+                most = max(most, score[y, x])
+                if q.size and not (q[y, x] >= least or np.isnan(q[y, x])):
+                    least = q[y, x]
+                area_sum += area[y, x if area.shape[1] > 1 else 0]
+                since = year[y, x] - first_year
+                if 0 <= since < len(column) and column[since] >= 0:
+                    year_counts[i, column[since]] += 1
+                if kind[y, x] < KINDS:
+                    kind_counts[i, kind[y, x]] += 1
+            score_sum[i] += scores
+            effect_sum[i] += effects
+            area_mm2[i] += area_sum
+            score_max[i], q_min[i] = most, least
     columns = (first, n_pixels, score_sum, score_max, effect_sum, q_min, area_mm2, year_counts, kind_counts, zone)
     return columns, finite
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from terradrift.kernels.trace import Int64, Rings, offsets_of
+from terradrift.kernels.ragged import Int32, Int64, offsets_of
+from terradrift.kernels.segments import Segments
+from terradrift.kernels.trace import Rings
 
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """(row, col) from the earlier to the later pixel of a neighbouring pair: E, S, SE, SW; the code in a link's key."""
@@ -20,23 +21,17 @@ STRAIGHT = 2
 
 
 def border_links(
-    labels: npt.NDArray[np.int32],
-    y0: int,
-    x0: int,
-    bounds: tuple[int, int, int, int],
-    mosaic_width: int,
-    connectivity: int,
-) -> tuple[npt.NDArray[np.int32], Int64]:
-    """Every neighbouring pair of pixels across the border of a tile: (label, key), one entry a pair.
+    segments: Segments, y0: int, x0: int, bounds: tuple[int, int, int, int], mosaic_width: int, connectivity: int
+) -> tuple[Int32, Int64]:
+    """Every neighbouring pair of pixels across the border of a tile: (part, key), one entry a pair.
 
-    labels (y, x) of the tile at row y0, column x0; bounds (y0, x0, y1, x1) of the whole raster: beyond it nothing links.
+    segments of the tile at row y0, column x0; bounds (y0, x0, y1, x1) of the whole raster: beyond it nothing links.
     key = 4 * row-major mosaic index of the pair's earlier pixel + direction, the same from both sides. Two parts of equal class
     touch where they hold the same key.
     """
-    y, x = _border_pixels(*labels.shape)
-    here = labels[y, x]
-    y, x, here = y[here > 0] + y0, x[here > 0] + x0, here[here > 0]
-    height, width = labels.shape
+    y, x, here = segments.outermost()
+    y, x = y + y0, x + x0
+    height, width = segments.shape
     found, keys = [here[:0]], [np.zeros(0, np.int64)]
     for code, (dy, dx) in enumerate(DIRECTIONS[: STRAIGHT if connectivity == 4 else None]):
         for sign in (1, -1):
@@ -79,14 +74,6 @@ def merge_parts(rings: Rings, component: Int64) -> Rings:
     partner[by_column[1::2]] = by_column[0::2]
     corner, ring_offsets = _walk(owner, x, y, partner)
     return _sorted_rings(owner, x, y, corner, ring_offsets)
-
-
-def _border_pixels(height: int, width: int) -> tuple[Int64, Int64]:
-    """(row, col) of the outermost pixels of a tile, each once."""
-    border = np.ones((height, width), np.bool_)
-    border[1:-1, 1:-1] = False
-    y, x = np.nonzero(border)
-    return y, x
 
 
 def _sorted_rings(owner: Int64, x: Int64, y: Int64, corner: Int64, ring_offsets: Int64) -> Rings:

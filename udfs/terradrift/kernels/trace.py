@@ -14,7 +14,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-Int64 = npt.NDArray[np.int64]
+from terradrift.kernels.ragged import Int64, offsets_of
+from terradrift.kernels.segments import Segments
 
 WKB_POLYGON, WKB_MULTIPOLYGON = 3, 6
 WKB_HEAD = 9  # byte order, type, number of members
@@ -31,10 +32,6 @@ class Rings(NamedTuple):
     polygon_offsets: Int64
     """(polygon + 1): where each polygon begins among the rings."""
 
-    def moved(self, x0: int, y0: int) -> Rings:
-        """The same polygons, x0 columns further east and y0 rows further south."""
-        return self._replace(xy=self.xy + np.array([x0, y0], np.int64))
-
     def select(self, keep: npt.NDArray[np.bool_]) -> Rings:
         """Only the rings of `keep` (ring); a polygon left without rings vanishes."""
         length = np.diff(self.ring_offsets)
@@ -42,17 +39,18 @@ class Rings(NamedTuple):
         return Rings(self.xy[np.repeat(keep, length)], offsets_of(length[keep]), offsets_of(rings[rings > 0]))
 
 
-def offsets_of(lengths: npt.NDArray[Any]) -> Int64:
-    """Lengths of consecutive pieces to where each begins, and the end: (n) -> (n + 1)."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+def trace(segments: Segments, y0: int = 0, x0: int = 0) -> Rings:
+    """Outlines of parts 1..n, one polygon a part, every part 4-connected; the raster begins at row y0, column x0.
 
-
-def trace(labels: npt.NDArray[np.int32], n: int) -> Rings:
-    """Outlines of labels 1..n, one polygon a label: (y, x) int32, 0 = background, every label 4-connected -> Rings.
-
-    The order of polygons is that of labels; holes follow the exterior in row-major order of their first edge.
+    The order of polygons is that of parts; holes follow the exterior in row-major order of their first edge.
     """
-    return Rings(*_trace(np.pad(labels, 1), n))
+    # large arrays are numpy's: it asks for huge pages, without which touching them first takes as long as the walk
+    padded = segments.paint(margin=1)
+    walked = np.zeros(padded.size, np.bool_)
+    corners, starts, owners = _walk(padded, walked, *segments[:4])
+    xy = np.empty((len(corners), 2), np.int64)
+    ring_offsets, polygon_offsets = _by_owner(corners, starts, owners, segments.n, segments.width + 2, y0 - 1, x0 - 1, xy)
+    return Rings(xy, ring_offsets, polygon_offsets)
 
 
 def rings_to_wkb(rings: Rings, row_offsets: Int64) -> tuple[npt.NDArray[np.uint8], Int64]:
@@ -64,54 +62,61 @@ def rings_to_wkb(rings: Rings, row_offsets: Int64) -> tuple[npt.NDArray[np.uint8
     polygon_bytes = offsets_of(WKB_HEAD + np.diff(ring_bytes[rings.polygon_offsets]))
     several = np.diff(row_offsets) != 1
     offsets = offsets_of(np.diff(polygon_bytes[row_offsets]) + WKB_HEAD * several)
-    return _write_wkb(*rings, row_offsets, int(offsets[-1])), offsets
+    data = np.empty(int(offsets[-1]), np.uint8)
+    _write_wkb(*rings, row_offsets, data)
+    return data, offsets
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _trace(padded: Any, n: int) -> Any:
-    """Rings of `trace`, from labels with a border of one background pixel.
+def _walk(padded: Any, walked: Any, row_offsets: Any, start: Any, end: Any, part: Any) -> Any:
+    """Rings of `trace` in the order they are found: corners, where each ring begins, the polygon of each.
 
-    A vertex is named by the flat index of the pixel south-east of it; headings are 0 E, 1 S, 2 W, 3 N.
+    padded: the parts with a border of one background pixel; walked: takes the top edges that belong to a ring. A vertex is named
+    by the flat index of the pixel south-east of it; headings are 0 E, 1 S, 2 W, 3 N. Indexes are unsigned: compiled code tests
+    signed ones for counting from the end.
     """
-    width = padded.shape[1]
+    one, width = np.uint64(1), np.uint64(padded.shape[1])
+    north, west = np.uint64(0) - width, np.uint64(0) - one
     flat = padded.ravel()
-    step = (1, width, -1, -width)
-    left = (-width, 0, -1, -width - 1)  # the pixel before the left hand, seen from the vertex ahead
-    right = (0, -1, -width - 1, -width)
-    walked = np.zeros(flat.size, np.bool_)  # top edges that belong to a ring already
-    corners = np.empty(1024, np.int64)
+    step = np.array([one, width, west, north])
+    left = np.array([north, np.uint64(0), west, north + west])  # the pixel before the left hand, seen from the vertex ahead
+    right = np.array([np.uint64(0), west, north + west, north])
+    corners = np.empty(1024, np.uint32)
     starts = np.empty(256, np.int64)
-    owners = np.empty(256, np.int64)
-    n_corners, n_rings = 0, 0
-    for start in range(width, flat.size - width):
-        here = flat[start]
-        if here == 0 or flat[start - width] == here or walked[start]:
-            continue
-        if n_rings == len(starts):
-            starts, owners = _doubled(starts), _doubled(owners)
-        starts[n_rings] = n_corners
-        owners[n_rings] = here - 1
-        n_rings += 1
-        vertex, heading, turned = start, 0, True
-        while True:
-            if turned:
-                if n_corners == len(corners):
-                    corners = _doubled(corners)
-                corners[n_corners] = vertex
-                n_corners += 1
-            if heading == 0:
-                walked[vertex] = True
-            vertex += step[heading]
-            turned = True
-            if flat[vertex + left[heading]] == here:
-                heading = (heading + 3) & 3
-            elif flat[vertex + right[heading]] == here:
-                turned = False
-            else:
-                heading = (heading + 1) & 3
-            if vertex == start and heading == 0:
-                break
-    return _by_owner(corners[:n_corners], starts[:n_rings], owners[:n_rings], n, width)
+    owners = np.empty(256, np.int32)
+    n_corners, n_rings = np.uint64(0), 0
+    for row in range(len(row_offsets) - 1):
+        first = np.uint64(row + 1) * width + one
+        for segment in range(row_offsets[row], row_offsets[row + 1]):
+            here = part[segment]
+            for begin in range(first + np.uint64(start[segment]), first + np.uint64(end[segment])):
+                if flat[begin + north] == here or walked[begin]:
+                    continue
+                if n_rings == len(starts):
+                    starts, owners = _doubled(starts), _doubled(owners)
+                starts[n_rings] = n_corners
+                owners[n_rings] = here - 1
+                n_rings += 1
+                vertex, heading, turn = begin, np.uint64(0), one
+                while True:
+                    if turn != 0:
+                        if n_corners == np.uint64(len(corners)):
+                            corners = _doubled(corners)
+                        corners[n_corners] = vertex
+                        n_corners += one
+                    if heading == 0:
+                        walked[vertex] = True
+                    vertex += step[heading]
+                    if flat[vertex + left[heading]] == here:
+                        turn = np.uint64(3)
+                    elif flat[vertex + right[heading]] == here:
+                        turn = np.uint64(0)
+                    else:
+                        turn = one
+                    heading = (heading + turn) & np.uint64(3)
+                    if vertex == begin and heading == 0:
+                        break
+    return corners[:n_corners], starts[:n_rings], owners[:n_rings]
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -122,8 +127,9 @@ def _doubled(array: Any) -> Any:
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _by_owner(corners: Any, starts: Any, owners: Any, n: int, width: int) -> Any:
-    """Rings in the order they were found to rings polygon by polygon (a stable counting sort)."""
+def _by_owner(corners: Any, starts: Any, owners: Any, n: int, width: int, y0: int, x0: int, xy: Any) -> Any:
+    """Rings in the order they were found to `xy` and offsets polygon by polygon (a stable counting sort)."""
+    wide = np.uint32(width)  # 32-bit division takes a fraction of the time of a 64-bit one
     n_rings = len(starts)
     polygon_offsets = np.zeros(n + 1, np.int64)
     for owner in owners:
@@ -135,23 +141,22 @@ def _by_owner(corners: Any, starts: Any, owners: Any, n: int, width: int) -> Any
     for ring in range(n_rings):
         order[place[owners[ring]]] = ring
         place[owners[ring]] += 1
-    xy = np.empty((len(corners), 2), np.int64)
     ring_offsets = np.zeros(n_rings + 1, np.int64)
     at = 0
     for i in range(n_rings):
         ring = order[i]
         end = starts[ring + 1] if ring + 1 < n_rings else len(corners)
         for corner in range(starts[ring], end):
-            xy[at, 0] = corners[corner] % width - 1
-            xy[at, 1] = corners[corner] // width - 1
+            y = corners[corner] // wide
+            xy[at, 0] = x0 + np.int64(corners[corner] - y * wide)
+            xy[at, 1] = y0 + np.int64(y)
             at += 1
         ring_offsets[i + 1] = at
-    return xy, ring_offsets, polygon_offsets
+    return ring_offsets, polygon_offsets
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _write_wkb(xy: Any, ring_offsets: Any, polygon_offsets: Any, row_offsets: Any, size: int) -> Any:
-    data = np.empty(size, np.uint8)
+def _write_wkb(xy: Any, ring_offsets: Any, polygon_offsets: Any, row_offsets: Any, data: Any) -> None:
     at = 0
     for row in range(len(row_offsets) - 1):
         first, last = row_offsets[row], row_offsets[row + 1]
@@ -165,7 +170,6 @@ def _write_wkb(xy: Any, ring_offsets: Any, polygon_offsets: Any, row_offsets: An
                 for corner in range(begin, end):
                     at = _put_point(data, at, xy[corner, 0], xy[corner, 1])
                 at = _put_point(data, at, xy[begin, 0], xy[begin, 1])
-    return data
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
