@@ -15,9 +15,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rows import markdown
-from sections import planning, scaling, score
+from sections import planning, polygons, scaling, score
 
-SECTIONS = {"score": score.measure, "scaling": scaling.measure, "planning": planning.measure}
+SECTIONS = {
+    "score": score.measure,
+    "scaling": scaling.measure,
+    "trace": polygons.trace,
+    "polygonize": polygons.polygonize,
+    "planning": planning.measure,
+}
 
 
 def main() -> None:

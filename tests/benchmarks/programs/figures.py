@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
-def report(work: Callable[[], Mapping[str, float] | None]) -> None:
-    """Run `work` and print what it took, with the figures it returns."""
+def report(work: Callable[[], object], notes: Callable[[], Mapping[str, float]] = dict) -> None:
+    """Run `work` and print what it took, and what `notes` tells of the result."""
     cpu, wall = time.process_time(), time.perf_counter()
-    notes = work() or {}
+    work()
     figures = {
         "cpu_s": time.process_time() - cpu,
         "wall_s": time.perf_counter() - wall,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        **notes,
+        **notes(),
     }
     print(json.dumps(figures))
 

@@ -20,10 +20,13 @@ area = [west, north - (tiles // across - 1) * degrees, west + (across - 1) * deg
 settings = {"mosaic": str(mosaic), "output": str(mosaic.parent / "out"), "tile_size": tile_size, "aoi": area}
 
 
-def work() -> dict[str, float]:
+counts: dict[str, float] = {}
+
+
+def work() -> None:
     """What the driver does before Spark starts."""
     plan = plan_run(params_from(settings))
-    return {"tiles": describe(plan)["tiles"], "unfinished": len(Run(plan, run_folder(plan)).unfinished())}
+    counts.update(tiles=describe(plan)["tiles"], unfinished=len(Run(plan, run_folder(plan)).unfinished()))
 
 
-report(work)
+report(work, lambda: counts)

@@ -37,7 +37,7 @@ plan.zones.mask(plan.tile_window(0))
 mpx = megapixels(scene)
 
 
-def work() -> dict[str, float]:
+def work() -> None:
     """Learn the strata where the detector is calibrated, then score every tile."""
     strata = None
     if plan.recipe.lattice:
@@ -47,7 +47,6 @@ def work() -> dict[str, float]:
         strata = learn_strata(sample, 12, plan.mosaic.n_bands)
     for row, col in zip(plan.rows.tolist(), plan.cols.tolist(), strict=True):
         score_tile(run.scores.tile(row, col), plan.mosaic, plan.zones, plan.recipe, rasters, run.folder.ledger, strata)
-    return {"mpx": mpx}
 
 
-report(work)
+report(work, lambda: {"mpx": mpx})

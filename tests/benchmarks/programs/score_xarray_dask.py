@@ -43,7 +43,7 @@ def scores(codes: np.ndarray) -> np.ndarray:
 mpx = megapixels(scene)
 
 
-def work() -> dict[str, float]:
+def work() -> None:
     """Read, score, write."""
     data = xr.open_zarr(scene / "mosaic.zarr", consolidated=False, mask_and_scale=False, chunks=None)["embeddings"]
     data = data[:, :, *ground(scene)].chunk({"time": -1, "band": -1, "y": CHUNK, "x": CHUNK})
@@ -52,7 +52,6 @@ def work() -> dict[str, float]:
     encoding = {"scores": {"chunks": (1, 1, CHUNK, CHUNK)}}
     with dask.config.set(scheduler="single-threaded"):
         array.to_zarr(out / "xarray_dask.zarr", zarr_format=3, consolidated=False, encoding=encoding, mode="w")
-    return {"mpx": mpx}
 
 
-report(work)
+report(work, lambda: {"mpx": mpx})
