@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
+from terradrift import outlines
 from terradrift.errors import InputError
 from terradrift.fragments import FRAGMENT_SCHEMA, POLYGON_SCHEMA, fragments, merge_fragments
 from terradrift.grid import Grid, Window
@@ -82,8 +83,8 @@ def tiled(classes, given, raster, grid, height, width, *, shuffle=None, **option
     seam = whole_components(table.filter(pa.array(is_seam)))
     if shuffle is not None:
         seam = seam.take(pa.array(np.random.default_rng(shuffle).permutation(len(seam))))
-    merge = {name: options[name] for name in ("min_pixels", "fill_holes_pixels")}
-    merged = merge_fragments(seam, grid.pixel_area, **merge)
+    merge = {name: value for name, value in options.items() if name != "connectivity"}
+    merged = merge_fragments(seam, grid.pixel_area, mosaic_width=grid.width, **merge)
     finished = table.filter(pa.array(~is_seam)).select(POLYGON_SCHEMA.names)
     return pa.concat_tables([finished, pa.Table.from_batches([merged])]).sort_by("gid")
 
@@ -94,7 +95,7 @@ def whole(classes, given, raster, grid, **options):
     )
     assert not batch["seam"].to_numpy(zero_copy_only=False).any()
     assert len(batch["links"].flatten()) == 0
-    assert batch["group"].equals(batch["gid"])
+    assert batch["group"].equals(batch["whole"])
     return pa.Table.from_batches([batch]).select(POLYGON_SCHEMA.names)
 
 
@@ -123,6 +124,38 @@ def test_every_tiling_gives_the_polygons_of_the_whole(
     options = {"connectivity": connectivity, "min_pixels": min_pixels, "fill_holes_pixels": fill_holes_pixels}
     expected = whole(classes, given, raster, grid, **options)
     assert_equal(tiled(classes, given, raster, grid, height, width, shuffle=12, **options), expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(CLASSES, st.integers(1, 14), st.integers(1, 14), st.sampled_from([4, 8]), st.integers(0, 5), st.integers(4, 16))
+def test_giants_in_pieces_are_the_whole_whatever_the_tiling(classes, height, width, connectivity, fill_holes_pixels, max_corners):
+    raster, given, cell = Window(18, 7, *classes.shape), score_rasters(classes.shape, 25), 5
+    options = {"connectivity": connectivity, "min_pixels": 2, "fill_holes_pixels": fill_holes_pixels}
+    expected = whole(classes, given, raster, PROJECTED, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outlines, "CUT_PIXELS", cell)
+        pieces = whole(classes, given, raster, PROJECTED, max_corners=max_corners, **options)
+        assert_equal(tiled(classes, given, raster, PROJECTED, height, width, max_corners=max_corners, **options), pieces)
+    rows = {row["gid"]: row for row in expected.to_pylist()}
+    found = pieces.to_pylist()
+    assert {row["whole"] for row in found} == set(rows)
+    for gid, theirs in rows.items():
+        ours = [row for row in found if row["whole"] == gid]
+        shapes, outline = shapely.from_wkb([row["geometry"] for row in ours]), shapely.from_wkb(theirs["geometry"])
+        corners = shapely.get_num_coordinates(outline) - len(shapely.get_rings(outline))
+        assert len(ours) == 1 or corners > max_corners
+        assert shapely.is_valid(shapes).all()
+        assert shapely.union_all(shapes).equals(outline)
+        assert sum(row["n_pixels"] for row in ours) == theirs["n_pixels"] == round(shapely.area(shapes).sum())
+        assert sum(row["area_mm2"] for row in ours) == theirs["area_mm2"]
+        own = ("gid", "n_pixels", "area_mm2", "geometry")
+        assert all({**row, **{name: theirs[name] for name in own}} == theirs for row in ours)
+        for row, shape in zip(ours, shapes, strict=True) if corners > max_corners else ():
+            x0, y0, x1, y1 = shape.bounds
+            assert (x0 // cell, y0 // cell) == ((x1 - 1) // cell, (y1 - 1) // cell)
+            y, x = divmod(row["gid"] - 1, PROJECTED.width)
+            assert y == y0
+            assert shape.contains(shapely.Point(x + 0.5, y + 0.5))
 
 
 @pytest.mark.parametrize("connectivity", [4, 8])
@@ -239,8 +272,9 @@ def test_finished_rows_are_no_business_of_the_merge():
     )  # fmt: skip
     with pytest.raises(ValueError, match="found MULTIPOLYGON; expected the single parts of seam rows"):
         merge_fragments(
-            whole_components(pa.Table.from_batches([batch])), GEOGRAPHIC.pixel_area, min_pixels=1, fill_holes_pixels=0
-        )
+            whole_components(pa.Table.from_batches([batch])), GEOGRAPHIC.pixel_area, mosaic_width=9, min_pixels=1,
+            fill_holes_pixels=0,
+        )  # fmt: skip
 
 
 def test_nothing_mapped():

@@ -2,6 +2,7 @@
 -- WKB in mosaic pixel coordinates (x = column, y = row). Ties go to the lowest kind code and the earliest year.
 SELECT
   change_id,
+  whole_id,
   zone,
   element_at(session.kinds, CAST(array_position(kind_counts, array_max(kind_counts)) AS INT)) AS kind,
   array_min(map_keys(year_pixels)) AS year_first,

@@ -4,6 +4,9 @@
 pairs across it. Equal keys are edges, `kernels.seams.components` joins them, `merge_fragments` makes one row of each component.
 Every number is a sum, minimum or maximum of integers over pixels and every outline is made of pixel corners, so nothing depends
 on where the seams lie.
+
+A polygon with more corners than `max_corners` becomes several rows: its pieces in cells of CUT_PIXELS, each with the sums of the
+whole but with pixels and area of its own, so that these still add up. What later works on one row at a time stays bounded.
 """
 
 from __future__ import annotations
@@ -18,30 +21,19 @@ import pyarrow as pa
 from terradrift.errors import InputError
 from terradrift.grid import Window
 from terradrift.kernels.label import arrange_rows, label
-from terradrift.kernels.part_statistics import (
-    hole_sums,
-    part_statistics,
-    parts_inside,
-    ring_pixels,
-)
+from terradrift.kernels.part_statistics import part_statistics
 from terradrift.kernels.ragged import Int32, Int64, offsets_of, runs
 from terradrift.kernels.seams import border_links, merge_parts
 from terradrift.kernels.segments import Segments
-from terradrift.kernels.trace import Rings, rings_to_wkb, trace
+from terradrift.kernels.trace import Rings, trace
+from terradrift.outlines import PixelArea, Shapes, cut_giants, fill_holes
 
 Array = npt.NDArray[Any]
 Columns = dict[str, Any]
-PixelArea = Callable[[Window], Int64]
-"""Whole square millimetres of every pixel of a window, (y, x) or (y, 1): `Grid.pixel_area`."""
-
-HOLE_BLOCK = 1024
-"""Holes are filled by blocks of this many rows and columns: what one call of a `PixelArea` is asked for at a time."""
-
-MAX_BATCH_BYTES = 2**31 - 1  # offsets of an Arrow binary column are int32
-
 POLYGON_SCHEMA = pa.schema(
     [
         ("gid", pa.int64()),  # 1 + row-major mosaic index of the first pixel
+        ("whole", pa.int64()),  # gid of the polygon that this is a piece of, or its own
         ("class", pa.int32()),
         ("n_pixels", pa.int64()),  # inside the geometry, filled holes too
         ("n_scored", pa.int64()),  # of the class: what the score, effect, year and kind columns are made of
@@ -92,13 +84,14 @@ def fragments(
     connectivity: int,
     min_pixels: int,
     fill_holes_pixels: int,
+    max_corners: int | None = None,
 ) -> pa.RecordBatch:
     """Polygons and parts of polygons of one tile, as FRAGMENT_SCHEMA in order of gid.
 
     All rasters (y, x) cover `window`, a tile of `raster_window`, both in pixels of the mosaic; classes: integer or bool,
     0 is not mapped; the others as in `part_statistics`. A seam row is one 4-connected part. Any other row is finished: at
     least `min_pixels` mapped pixels, holes of at most `fill_holes_pixels` filled, and with connectivity 8 a MultiPolygon
-    where its group has several 4-connected parts.
+    where its group has several 4-connected parts; one of more than `max_corners` corners comes in pieces.
     """
     if classes.shape != window.shape:
         raise InputError(f"classes: found shape {classes.shape}; expected that of the window, {window.shape}")
@@ -125,13 +118,24 @@ def fragments(
     linked, keys = border_links(segments, window.y0, window.x0, bounds, mosaic_width, connectivity)
     columns["links"] = _ragged(np.searchsorted(rows.offsets, linked) - 1, keys, len(rows.seam))
     limit = np.where(rows.seam, 0, fill_holes_pixels)
-    rings = trace(segments, window.y0, window.x0)
-    columns |= _outline(rings, statistics.n_pixels, statistics.area_mm2, rows.offsets, limit, pixel_area)
-    return _batch(columns, FRAGMENT_SCHEMA)
+    shapes = Shapes(trace(segments, window.y0, window.x0), rows.offsets, statistics.n_pixels, statistics.area_mm2)
+    if limit.any():
+        shapes = fill_holes(shapes, limit, pixel_area)
+    if max_corners is not None:
+        columns, shapes = _in_pieces(columns, shapes, (shapes.corners > max_corners) & ~rows.seam, pixel_area, mosaic_width)
+    return _batch(columns | shapes.columns(), FRAGMENT_SCHEMA)
 
 
-def merge_fragments(table: pa.Table, pixel_area: PixelArea, *, min_pixels: int, fill_holes_pixels: int) -> pa.RecordBatch:
-    """Seam rows of whole components to polygons: one row of POLYGON_SCHEMA a `component8`, in order of gid.
+def merge_fragments(
+    table: pa.Table,
+    pixel_area: PixelArea,
+    *,
+    mosaic_width: int,
+    min_pixels: int,
+    fill_holes_pixels: int,
+    max_corners: int | None = None,
+) -> pa.RecordBatch:
+    """Seam rows of whole components to polygons: one row of POLYGON_SCHEMA a `component8`, in order of gid; a giant in pieces.
 
     table: columns of FRAGMENT_SCHEMA and component4, component8 (int64): the smallest gid a row is connected to by
     straight links, and by links and groups of every kind; the same with connectivity 4. Rows may come in any order.
@@ -147,9 +151,12 @@ def merge_fragments(table: pa.Table, pixel_area: PixelArea, *, min_pixels: int, 
     columns = _combine({name: _numpy(table[name]) for name in _REDUCE}, rows)
     rings = merge_parts(_rings(table["geometry"]), np.repeat(np.arange(len(parts) - 1), np.diff(parts)))
     n_pixels, area_mm2 = (np.add.reduceat(table[name].to_numpy(), parts[:-1]) for name in ("n_pixels", "area_mm2"))
-    limit = np.full(len(rows) - 1, fill_holes_pixels)
-    columns |= _outline(rings, n_pixels, area_mm2, np.searchsorted(parts, rows), limit, pixel_area)
-    return _batch(columns, POLYGON_SCHEMA)
+    shapes = Shapes(rings, np.searchsorted(parts, rows), n_pixels, area_mm2)
+    if fill_holes_pixels:
+        shapes = fill_holes(shapes, np.full(len(rows) - 1, fill_holes_pixels), pixel_area)
+    if max_corners is not None:
+        columns, shapes = _in_pieces(columns, shapes, shapes.corners > max_corners, pixel_area, mosaic_width)
+    return _batch(columns | shapes.columns(), POLYGON_SCHEMA)
 
 
 def _parts_at_seams(segments: Segments, window: Window, raster: Window) -> Int32:
@@ -161,55 +168,24 @@ def _parts_at_seams(segments: Segments, window: Window, raster: Window) -> Int32
 
 
 def _combine(parts: Columns, offsets: Int64) -> Columns:
-    return {name: reduce(parts[name], offsets[:-1]) for name, reduce in _REDUCE.items()}
+    columns = {name: reduce(parts[name], offsets[:-1]) for name, reduce in _REDUCE.items()}
+    return columns | {"whole": columns["gid"]}
 
 
-def _outline(rings: Rings, n_pixels: Int64, area_mm2: Int64, row_offsets: Int64, limit: Int64, pixel_area: PixelArea) -> Columns:
-    """Geometry of every row, and the pixels and the area in it, once holes of at most `limit` (row) pixels are filled."""
-    if limit.any():
-        rings, n_pixels, area_mm2, row_offsets = _fill_holes(rings, n_pixels, area_mm2, row_offsets, limit, pixel_area)
-    data, offsets = rings_to_wkb(rings, row_offsets)
-    if offsets[-1] > MAX_BATCH_BYTES:
-        raise InputError(f"classes: found outlines of {offsets[-1]} bytes; expected at most {MAX_BATCH_BYTES}; use smaller tiles")
-    return {
-        "n_pixels": np.add.reduceat(n_pixels, row_offsets[:-1]),
-        "area_mm2": np.add.reduceat(area_mm2, row_offsets[:-1]),
-        "geometry": pa.Array.from_buffers(
-            pa.binary(), len(limit), [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
-        ),
-    }
+def _in_pieces(
+    columns: Columns, shapes: Shapes, giant: npt.NDArray[np.bool_], pixel_area: PixelArea, mosaic_width: int
+) -> tuple[Columns, Shapes]:
+    """The rows, those of `giant` (row) cut."""
+    if not giant.any():
+        return columns, shapes
+    shapes, row = cut_giants(shapes, giant, pixel_area)
+    columns = {name: _taken(column, row) for name, column in columns.items()}
+    y, x = shapes.first_pixel
+    return columns | {"gid": y * mosaic_width + x + 1}, shapes
 
 
-def _fill_holes(
-    rings: Rings, n_pixels: Int64, area_mm2: Int64, row_offsets: Int64, limit: Int64, pixel_area: PixelArea
-) -> tuple[Rings, Int64, Int64, Int64]:
-    """The first four without holes of at most `limit` (row) pixels, their pixels and area counted in the polygon around them."""
-    pixels = ring_pixels(rings)
-    part = np.repeat(np.arange(len(n_pixels)), np.diff(rings.polygon_offsets))
-    small = (pixels < 0) & (-pixels <= np.repeat(limit, np.diff(row_offsets))[part])
-    if not small.any():
-        return rings, n_pixels, area_mm2, row_offsets
-    inside = parts_inside(rings, row_offsets, small)  # what fills the hole draws them already
-    holes = np.flatnonzero(small)
-    n_pixels, area_mm2 = n_pixels.copy(), area_mm2.copy()
-    np.subtract.at(n_pixels, part[holes], pixels[holes])
-    np.add.at(area_mm2, part[holes], _hole_areas(rings, holes, pixel_area))
-    row_offsets = offsets_of(np.add.reduceat(~inside, row_offsets[:-1], dtype=np.int64))
-    return rings.select(~small & ~inside[part]), n_pixels[~inside], area_mm2[~inside], row_offsets
-
-
-def _hole_areas(rings: Rings, holes: Int64, pixel_area: PixelArea) -> Int64:
-    """Square millimetres inside each of `holes` (ring indexes)."""
-    low = np.minimum.reduceat(rings.xy, rings.ring_offsets[:-1])[holes]
-    high = np.maximum.reduceat(rings.xy, rings.ring_offsets[:-1])[holes]
-    block = np.unique(low // HOLE_BLOCK, axis=0, return_inverse=True)[1]
-    order = np.argsort(block, kind="stable")
-    area = np.zeros(len(holes), np.int64)
-    for members in np.split(order, np.flatnonzero(np.diff(block[order])) + 1):
-        (x0, y0), (x1, y1) = low[members].min(axis=0).tolist(), high[members].max(axis=0).tolist()
-        window = Window(y0, x0, y1 - y0, x1 - x0)
-        area[members] = hole_sums(rings, holes[members], pixel_area(window), (y0, x0, *window.shape))
-    return area
+def _taken(column: Any, rows: Int64) -> Any:
+    return column.take(pa.array(rows)) if isinstance(column, pa.Array) else column[rows]
 
 
 def _rings(geometry: pa.ChunkedArray) -> Rings:
@@ -256,4 +232,5 @@ def _batch(columns: Columns, schema: pa.Schema) -> pa.RecordBatch:
             offsets = pa.array(np.arange(n_rows + 1) * n, pa.int32())
             column = pa.ListArray.from_arrays(offsets, pa.array(column.ravel()))
         arrays.append(column if isinstance(column, pa.Array) else pa.array(column, field.type))
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
+    return batch.take(np.argsort(columns["gid"], kind="stable"))

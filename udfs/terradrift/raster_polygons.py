@@ -47,7 +47,7 @@ def polygonize(
     if classes.ndim != 2:
         raise InputError(f"mask_or_classes: found {classes.ndim} dimensions; expected (y, x); select one band")
     window = Window(0, 0, *classes.shape)
-    zeros = {name: np.zeros(classes.shape, dtype) for name, dtype in RASTERS.items() if name != "q"}
+    zeros: dict[str, Any] = {name: np.zeros(classes.shape, dtype) for name, dtype in RASTERS.items() if name != "q"}
     if score is not None:
         zeros["score"] = np.asarray(score)
     batch = fragments(

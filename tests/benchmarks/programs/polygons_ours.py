@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas  # noqa: F401  (pyarrow loads it with its first array: an import, not work)
 import pyarrow as pa
+import pyarrow.parquet as pq
 import shapely
 from figures import report
 from polygons_input import YEARS, mapped, rasters
@@ -20,7 +21,7 @@ from terradrift.kernels.seams import components
 
 score, threshold, size = np.load(Path(sys.argv[1])), float(sys.argv[2]), int(sys.argv[3])
 grid = Grid("EPSG:4326", (1e-4, 0, 10.0, 0, -1e-4, 50.0), *score.shape)
-MERGE = {"min_pixels": 1, "fill_holes_pixels": 0}
+MERGE = {"mosaic_width": grid.width, "min_pixels": 1, "fill_holes_pixels": 0}
 CUT = {"connectivity": 4, **MERGE}
 tables: list[pa.Table] = []
 
@@ -36,7 +37,7 @@ def tiles(given: dict[str, np.ndarray]) -> Iterator[tuple[Window, dict[str, np.n
 def cut(raster: Window) -> pa.Table:
     """Fragments of every tile of a raster."""
     batches = [
-        fragments(window, raster, **read[window], years=YEARS, pixel_area=grid.pixel_area, mosaic_width=grid.width, **CUT)
+        fragments(window, raster, **read[window], years=YEARS, pixel_area=grid.pixel_area, **CUT)
         for window in read
         if window.intersection(raster)
     ]
@@ -77,3 +78,8 @@ def notes() -> dict[str, float]:
 read, mpx = dict(tiles({"classes": mapped(score, threshold), **rasters(score)})), score.size / 1e6
 polygonize(Window(0, 0, min(4096, grid.height), min(4096, grid.width)))
 report(work, notes)
+if len(sys.argv) > 4:
+    folder = Path(sys.argv[4])
+    folder.mkdir(parents=True)
+    for number, table in enumerate(tables):
+        pq.write_table(table.rename_columns(["change_id", "whole_id", *POLYGON_SCHEMA.names[2:]]), folder / f"{number}.parquet")

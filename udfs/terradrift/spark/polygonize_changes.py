@@ -14,6 +14,7 @@ from terradrift.calibration import Candidates
 from terradrift.decision import DecisionRule
 from terradrift.fragments import FRAGMENT_SCHEMA, POLYGON_SCHEMA, fragments, merge_fragments
 from terradrift.kernels.seams import STRAIGHT, components
+from terradrift.params import Polygons
 from terradrift.run import Run
 from terradrift.score_store import RasterStore
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, scored_tiles, spark_schema, tiles_of, zones_of
@@ -26,6 +27,9 @@ POLYGON_COLUMNS = [field.name for field in POLYGON_SCHEMA]
 
 MERGE_BATCH_ROWS = 4096
 """Seam fragments merged at a time; a component is never split."""
+
+MAX_CORNERS = 65_536
+"""Corners of the largest outline that is handed to SQL whole: its simplification takes time that grows with their square."""
 
 
 def merged_polygons(run: Run) -> Path:
@@ -46,13 +50,14 @@ def polygonize_changes(spark: SparkSession, run: Run) -> dict[str, Any]:
         run.scores, run.decision, plan.years, candidates, threshold, calibration, change.rule.fdr, plan.params.polygons
     )
     describe(spark, "polygonize tiles")
-    parts = scored_tiles(spark, run).mapInArrow(_cutting(rule, plan.zones.to_bytes()), spark_schema(FRAGMENT_SCHEMA))
+    parts = scored_tiles(spark, run).mapInArrow(_cutting(rule, plan.zones.to_bytes(), MAX_CORNERS), spark_schema(FRAGMENT_SCHEMA))
     parts.write.mode("overwrite").parquet(parts_folder)
 
     describe(spark, "merge polygons across seams")
     written = spark.read.parquet(parts_folder)
     whole = written.where("NOT seam").select(POLYGON_COLUMNS).unionByName(merge_seams(written.where("seam"), run))
-    whole.withColumnRenamed("gid", "change_id").write.mode("overwrite").parquet(str(merged_polygons(run)))
+    renamed = whole.withColumnsRenamed({"gid": "change_id", "whole": "whole_id"})
+    renamed.write.mode("overwrite").parquet(str(merged_polygons(run)))
     return {"threshold": threshold, "fdr": change.rule.fdr, "pixels_scored": n_scored}
 
 
@@ -71,12 +76,11 @@ def merge_seams(parts: DataFrame, run: Run) -> DataFrame:
     for name in ("component4", "component8"):
         known = known.withColumn(name, F.coalesce(name, "gid"))
     by_component = known.select(*POLYGON_COLUMNS, "component4", "component8").repartition("component8")
-    polygons = run.plan.params.polygons
-    merging = _merging(run.scores, polygons.min_pixels, polygons.fill_holes_pixels)
+    merging = _merging(run.scores, run.plan.params.polygons, MAX_CORNERS)
     return by_component.sortWithinPartitions("component8").mapInArrow(merging, spark_schema(POLYGON_SCHEMA))
 
 
-def _cutting(rule: DecisionRule, zones: bytes) -> ArrowFunction:
+def _cutting(rule: DecisionRule, zones: bytes, max_corners: int) -> ArrowFunction:
     """Tiles (row, col) -> FRAGMENT_SCHEMA; writes the tile's shard of the decision on the way."""
 
     def cut_polygons(batches: Batches) -> Batches:
@@ -103,6 +107,7 @@ def _cutting(rule: DecisionRule, zones: bytes) -> ArrowFunction:
                     connectivity=rule.polygons.connectivity,
                     min_pixels=rule.polygons.min_pixels,
                     fill_holes_pixels=rule.polygons.fill_holes_pixels,
+                    max_corners=max_corners,
                 )
 
     return cut_polygons
@@ -121,11 +126,18 @@ def _connect(batches: Batches) -> Batches:
     yield pa.RecordBatch.from_arrays([pa.array(column) for column in (gid, component4, component8)], schema=COMPONENT_SCHEMA)
 
 
-def _merging(raster: RasterStore, min_pixels: int, fill_holes_pixels: int) -> ArrowFunction:
+def _merging(raster: RasterStore, polygons: Polygons, max_corners: int) -> ArrowFunction:
     """Seam fragments sorted by component8 -> POLYGON_SCHEMA; the last component waits for the next batch."""
 
     def merge(table: pa.Table) -> pa.RecordBatch:
-        return merge_fragments(table, raster.grid.pixel_area, min_pixels=min_pixels, fill_holes_pixels=fill_holes_pixels)
+        return merge_fragments(
+            table,
+            raster.grid.pixel_area,
+            mosaic_width=raster.grid.width,
+            min_pixels=polygons.min_pixels,
+            fill_holes_pixels=polygons.fill_holes_pixels,
+            max_corners=max_corners,
+        )
 
     def merge_parts(batches: Batches) -> Batches:
         held: list[pa.RecordBatch] = []

@@ -25,6 +25,7 @@ def column(name: str, kind: DataType, comment: str, unit: str | None = None) -> 
 LONG, INT, TEXT, FLOAT, DOUBLE = LongType(), IntegerType(), StringType(), FloatType(), DoubleType()
 
 CHANGE_ID = column("change_id", LONG, "1 + row-major index, in the mosaic, of the polygon's first pixel")
+WHOLE_ID = column("whole_id", LONG, "change_id of the whole change, where a giant one comes in several rows; else its own")
 ZONE = column("zone", INT, "number of the zone that holds the first pixel, from 0")
 N_PIXELS = column("n_pixels", LONG, "pixels inside the outline, filled holes included", "px")
 SCORE_MAX = column("score_max", FLOAT, "largest change score of a pixel")
@@ -44,6 +45,7 @@ BBOX = column(
 MERGED_POLYGONS = StructType(
     [
         CHANGE_ID,
+        WHOLE_ID,
         ZONE,
         column("class", INT, "group the polygon was traced in"),
         N_PIXELS,
@@ -62,6 +64,7 @@ MERGED_POLYGONS = StructType(
 
 ATTRIBUTES = [
     CHANGE_ID,
+    WHOLE_ID,
     ZONE,
     KIND,
     YEAR_FIRST,
