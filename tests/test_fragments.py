@@ -158,6 +158,27 @@ def test_giants_in_pieces_are_the_whole_whatever_the_tiling(classes, height, wid
             assert shape.contains(shapely.Point(x + 0.5, y + 0.5))
 
 
+@settings(max_examples=60, deadline=None)
+@given(array_shapes(min_dims=2, max_dims=2, max_side=14), st.integers(0, 99), st.integers(1, 14), st.floats(0.3125, 1, width=32))
+def test_hysteresis_keeps_regions_with_a_high_pixel_whatever_the_tiling(shape, seed, size, high):
+    given = score_rasters(shape, seed)
+    low, raster = np.float32(0.3125), Window(3, 5, *shape)
+    options = {"connectivity": 4, "min_pixels": 1, "fill_holes_pixels": 0}
+    classes = given["score"] >= low
+    expected = whole(classes, given, raster, PROJECTED, high=high, **options)
+    assert_equal(tiled(classes, given, raster, PROJECTED, size, size, high=high, **options), expected)
+    regions, _ = ndimage.label(classes)
+    kept = np.isin(regions, np.unique(regions[given["score"] >= np.float32(high)])) & classes
+    burnt = np.zeros(shape, np.uint8)
+    if len(expected):
+        shapes = shapely.from_wkb(expected["geometry"].to_numpy())
+        burnt = rasterio.features.rasterize(shapes, shape, transform=rasterio.Affine.translation(raster.x0, raster.y0))
+    np.testing.assert_array_equal(burnt, kept)
+    assert_equal(
+        whole(classes, given, raster, PROJECTED, high=float(low), **options), whole(classes, given, raster, PROJECTED, **options)
+    )
+
+
 @pytest.mark.parametrize("connectivity", [4, 8])
 @pytest.mark.parametrize(("share", "size"), [(0.15, 32), (0.55, 64), (0.75, 50)])
 def test_noise_in_tiles_is_the_whole(share, size, connectivity):

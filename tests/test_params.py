@@ -101,6 +101,9 @@ BAD_VALUES: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"change": {"detector": "trajectry"}}, "change.detector", ["unknown detector 'trajectry'; did you mean 'trajectory'?"]),
     ({"change": {"threshold": 0.2}}, "change.threshold", ["found 0.2", "expected a mapping with the keys fdr, score"]),
     ({"change": {"threshold": {}}}, "change.threshold", ["found none of them", "expected exactly one of fdr"]),
+    ({"change": {"threshold": {"high": 0.5}}}, "change.threshold", ["found none of them", "expected exactly one of fdr"]),
+    ({"change": {"threshold": {"fdr": 0.1, "high": 0.5}}}, "change.threshold", ["found high with fdr", "expected it with score"]),
+    ({"change": {"threshold": {"score": 0.4, "high": 0.2}}}, "change.threshold", ["found high 0.2 below score 0.4"]),
     (
         {"change": {"threshold": {"score": 1, "quantile": 0.5}}},
         "change.threshold",

@@ -27,6 +27,7 @@ import terradrift as td
 from terradrift.kernels.quantize import SCALE
 from terradrift.params import params_from
 from terradrift.run import open_run
+from terradrift.spark import polygonize_changes
 from terradrift.spark.detect_changes import detect_changes
 
 CHUNK = 64
@@ -231,17 +232,33 @@ def test_a_second_run_finds_its_scores(spark: SparkSession, scene: Path, job: Jo
     assert int((other.result.changed == 1).sum()) == int((score >= np.nanquantile(score, 0.95)).sum())
 
 
-@pytest.mark.parametrize("polygons", [{"connectivity": 8, "fill_holes_pixels": 4}, {"group_by": "year", "min_pixels": 2}])
+@pytest.mark.parametrize(
+    ("polygons", "threshold"),
+    [
+        ({"connectivity": 8, "fill_holes_pixels": 4}, {"score": 3.0, "high": 6.0}),
+        ({"group_by": "year", "min_pixels": 2}, {"score": 3.0}),
+    ],
+)
 def test_other_rules_are_equal_for_every_tile_size(
-    spark: SparkSession, scene: Path, tmp_path: Path, polygons: dict[str, Any]
+    spark: SparkSession,
+    scene: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    polygons: dict[str, Any],
+    threshold: dict[str, float],
 ) -> None:
+    monkeypatch.setattr(polygonize_changes, "MAX_CORNERS", 60)
     found = [
         run_job(
             spark, scene, tmp_path / str(size), tile_size=size, polygons=polygons, maps=NO_MAPS,
-            change={"detector": "max_difference", "threshold": {"score": 3.0}},
+            change={"detector": "max_difference", "threshold": threshold},
         ).table("raw_polygons")
         for size in (64, 512)
     ]  # fmt: skip
     pd.testing.assert_frame_equal(*found)
+    wholes = found[0].groupby("whole_id")
+    assert wholes.change_id.first().tolist() == list(wholes.groups)
+    assert (wholes.score_max.nunique() == 1).all()
+    assert found[0].score_max.min() >= threshold.get("high", 3.0)
     if "group_by" in polygons:
         assert (found[0].year_first == found[0].year_last).all()

@@ -45,6 +45,8 @@ class DecisionRule:
     """A pixel that is none is not mapped, whatever its score."""
     threshold: float | None
     """A candidate is mapped when its score is at least this; None where the false discovery rate decides."""
+    high: float | None
+    """A polygon is kept when one of its pixels has at least this score; None keeps all."""
     calibration: Calibration | None
     fdr: float | None
     """A candidate is mapped when its q is at most this."""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from terradrift.errors import InputError
 from terradrift.grid import Window
@@ -84,14 +85,15 @@ def fragments(
     connectivity: int,
     min_pixels: int,
     fill_holes_pixels: int,
+    high: float | None = None,
     max_corners: int | None = None,
 ) -> pa.RecordBatch:
     """Polygons and parts of polygons of one tile, as FRAGMENT_SCHEMA in order of gid.
 
     All rasters (y, x) cover `window`, a tile of `raster_window`, both in pixels of the mosaic; classes: integer or bool,
     0 is not mapped; the others as in `part_statistics`. A seam row is one 4-connected part. Any other row is finished: at
-    least `min_pixels` mapped pixels, holes of at most `fill_holes_pixels` filled, and with connectivity 8 a MultiPolygon
-    where its group has several 4-connected parts; one of more than `max_corners` corners comes in pieces.
+    least `min_pixels` mapped pixels, one of them with a score of at least `high`; holes of at most `fill_holes_pixels` filled;
+    with connectivity 8 a MultiPolygon where its group has several 4-connected parts; in pieces beyond `max_corners` corners.
     """
     if classes.shape != window.shape:
         raise InputError(f"classes: found shape {classes.shape}; expected that of the window, {window.shape}")
@@ -123,7 +125,8 @@ def fragments(
         shapes = fill_holes(shapes, limit, pixel_area)
     if max_corners is not None:
         columns, shapes = _in_pieces(columns, shapes, (shapes.corners > max_corners) & ~rows.seam, pixel_area, mosaic_width)
-    return _batch(columns | shapes.columns(), FRAGMENT_SCHEMA)
+    batch = _batch(columns | shapes.columns(), FRAGMENT_SCHEMA)
+    return batch if high is None else batch.filter(pc.or_(batch["seam"], _reaches(batch, high)))
 
 
 def merge_fragments(
@@ -133,6 +136,7 @@ def merge_fragments(
     mosaic_width: int,
     min_pixels: int,
     fill_holes_pixels: int,
+    high: float | None = None,
     max_corners: int | None = None,
 ) -> pa.RecordBatch:
     """Seam rows of whole components to polygons: one row of POLYGON_SCHEMA a `component8`, in order of gid; a giant in pieces.
@@ -156,7 +160,12 @@ def merge_fragments(
         shapes = fill_holes(shapes, np.full(len(rows) - 1, fill_holes_pixels), pixel_area)
     if max_corners is not None:
         columns, shapes = _in_pieces(columns, shapes, shapes.corners > max_corners, pixel_area, mosaic_width)
-    return _batch(columns | shapes.columns(), POLYGON_SCHEMA)
+    batch = _batch(columns | shapes.columns(), POLYGON_SCHEMA)
+    return batch if high is None else batch.filter(_reaches(batch, high))
+
+
+def _reaches(batch: pa.RecordBatch, high: float) -> pa.BooleanArray:
+    return pa.array(batch["score_max"].to_numpy() >= np.float32(high))
 
 
 def _parts_at_seams(segments: Segments, window: Window, raster: Window) -> Int32:

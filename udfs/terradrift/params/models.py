@@ -67,13 +67,14 @@ class Scores(Model):
     """Write the annual bands as robust z through time per pixel (no unit) instead of the raw score."""
 
 
+THRESHOLDS = ("fdr", "score", "quantile")
+
+
 class Threshold(Model):
-    """Where change begins: exactly one of three."""
+    """Where change begins: exactly one of three, and with score or quantile what a polygon must reach."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [{"required": [name], "properties": {name: {"type": "number"}}} for name in ("fdr", "score", "quantile")]
-        }
+        json_schema_extra={"oneOf": [{"required": [name], "properties": {name: {"type": "number"}}} for name in THRESHOLDS]}
     )
 
     fdr: Fraction | None = None
@@ -82,19 +83,25 @@ class Threshold(Model):
     """Smallest mapped value of the detector's statistic, in its units."""
     quantile: Fraction | None = None
     """Quantile of the change score over the area of interest, above 0 and below 1; pixels at or above it are mapped."""
+    high: float | None = None
+    """Hysteresis: a polygon is kept when one of its pixels has at least this score; omitted: all are kept."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Threshold:
-        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        given = [name for name in THRESHOLDS if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
             raise ValueError(f"found {found}, expected exactly one of fdr, score, quantile")
+        if self.high is not None and self.fdr is not None:
+            raise ValueError("found high with fdr, expected it with score or quantile; remove it")
+        if self.high is not None and self.score is not None and self.high < self.score:
+            raise ValueError(f"found high {show(self.high)} below score {show(self.score)}, expected at least the score")
         return self
 
     @property
     def name(self) -> str:
         """`fdr`, `score` or `quantile`."""
-        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
+        return next(name for name in THRESHOLDS if getattr(self, name) is not None)
 
 
 class Change(Model):

@@ -47,8 +47,9 @@ def polygonize_changes(spark: SparkSession, run: Run) -> dict[str, Any]:
         calibration, n_scored = calibrate_threshold(spark, run)
     candidates = Candidates(change.min_effect, change.kinds)
     rule = DecisionRule(
-        run.scores, run.decision, plan.years, candidates, threshold, calibration, change.rule.fdr, plan.params.polygons
-    )
+        run.scores, run.decision, plan.years, candidates, threshold, change.rule.high, calibration, change.rule.fdr,
+        plan.params.polygons,
+    )  # fmt: skip
     describe(spark, "polygonize tiles")
     parts = scored_tiles(spark, run).mapInArrow(_cutting(rule, plan.zones.to_bytes(), MAX_CORNERS), spark_schema(FRAGMENT_SCHEMA))
     parts.write.mode("overwrite").parquet(parts_folder)
@@ -76,7 +77,8 @@ def merge_seams(parts: DataFrame, run: Run) -> DataFrame:
     for name in ("component4", "component8"):
         known = known.withColumn(name, F.coalesce(name, "gid"))
     by_component = known.select(*POLYGON_COLUMNS, "component4", "component8").repartition("component8")
-    merging = _merging(run.scores, run.plan.params.polygons, MAX_CORNERS)
+    params = run.plan.params
+    merging = _merging(run.scores, params.polygons, params.change.rule.high, MAX_CORNERS)
     return by_component.sortWithinPartitions("component8").mapInArrow(merging, spark_schema(POLYGON_SCHEMA))
 
 
@@ -107,6 +109,7 @@ def _cutting(rule: DecisionRule, zones: bytes, max_corners: int) -> ArrowFunctio
                     connectivity=rule.polygons.connectivity,
                     min_pixels=rule.polygons.min_pixels,
                     fill_holes_pixels=rule.polygons.fill_holes_pixels,
+                    high=rule.high,
                     max_corners=max_corners,
                 )
 
@@ -126,7 +129,7 @@ def _connect(batches: Batches) -> Batches:
     yield pa.RecordBatch.from_arrays([pa.array(column) for column in (gid, component4, component8)], schema=COMPONENT_SCHEMA)
 
 
-def _merging(raster: RasterStore, polygons: Polygons, max_corners: int) -> ArrowFunction:
+def _merging(raster: RasterStore, polygons: Polygons, high: float | None, max_corners: int) -> ArrowFunction:
     """Seam fragments sorted by component8 -> POLYGON_SCHEMA; the last component waits for the next batch."""
 
     def merge(table: pa.Table) -> pa.RecordBatch:
@@ -136,6 +139,7 @@ def _merging(raster: RasterStore, polygons: Polygons, max_corners: int) -> Arrow
             mosaic_width=raster.grid.width,
             min_pixels=polygons.min_pixels,
             fill_holes_pixels=polygons.fill_holes_pixels,
+            high=high,
             max_corners=max_corners,
         )
 
