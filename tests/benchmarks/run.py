@@ -22,6 +22,8 @@ SECTIONS = {
     "scaling": scaling.measure,
     "trace": polygons.trace,
     "polygonize": polygons.polygonize,
+    "refine": polygons.refine,
+    "giants": polygons.giants,
     "planning": planning.measure,
 }
 

@@ -18,10 +18,11 @@ from terradrift.fragments import FRAGMENT_SCHEMA, POLYGON_SCHEMA, fragments, mer
 from terradrift.grid import Grid, Window
 from terradrift.kernels.ragged import runs
 from terradrift.kernels.seams import components
+from terradrift.spark.polygonize_changes import MAX_CORNERS
 
 score, threshold, size = np.load(Path(sys.argv[1])), float(sys.argv[2]), int(sys.argv[3])
 grid = Grid("EPSG:4326", (1e-4, 0, 10.0, 0, -1e-4, 50.0), *score.shape)
-MERGE = {"mosaic_width": grid.width, "min_pixels": 1, "fill_holes_pixels": 0}
+MERGE = {"mosaic_width": grid.width, "min_pixels": 1, "fill_holes_pixels": 0, "max_corners": MAX_CORNERS}
 CUT = {"connectivity": 4, **MERGE}
 tables: list[pa.Table] = []
 

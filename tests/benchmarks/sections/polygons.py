@@ -1,4 +1,4 @@
-"""Polygons: the tracer and the whole polygonize stage against GDAL through rasterio and shapely."""
+"""Polygons: the tracer and the polygonize stage against GDAL through rasterio and shapely, the SQL against geopandas."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from rows import Row, Section, run_program
 
 TRACED = "terradrift: label, trace, statistics, WKB"
 STAGE = "terradrift: tiles of {tile} pixels, statistics, seams merged, WKB"
+SQL = "terradrift: Spark SQL with Sedona to three tables, one core"
+GEOPANDAS = "geopandas: make_valid, simplify, to_crs, set_precision, one table"
+PERCOLATING = -0.2
+"""Threshold of the score above which most mapped pixels hang together."""
 GDAL = "rasterio.features.shapes + shapely, no statistics"
 
 
@@ -33,6 +37,28 @@ def polygonize(folder: Path, scale: float) -> Section:
         run_program(GDAL, "polygons_rasterio.py", *score),
     )
     return _section(f"polygonize stage: mask of {size} pixels a side", rows)
+
+
+def refine(folder: Path, scale: float) -> Section:
+    """`scale` 1 is the polygons of 4096 pixels a side."""
+    return _refined(folder, _side(4096, scale), None, "refine stage")
+
+
+def giants(folder: Path, scale: float) -> Section:
+    """The same with a threshold at which one polygon reaches from side to side."""
+    return _refined(folder, _side(4096, scale), PERCOLATING, "refine stage where a giant comes in pieces")
+
+
+def _refined(folder: Path, size: int, threshold: float | None, title: str) -> Section:
+    score, found = _input(folder, size)
+    merged = folder / "merged"
+    made = run_program("input", "polygons_ours.py", score, found if threshold is None else threshold, 1024, merged)
+    rows = (
+        run_program(SQL, "polygons_sql.py", merged, folder / "sql"),
+        run_program(GEOPANDAS, "polygons_geopandas.py", merged, folder / "geopandas"),
+    )
+    title = f"{title}: {made.notes['polygons']:,} polygons of a mask of {size} pixels a side"
+    return Section(title, rows, SQL, "thousand polygons", float(made.notes["polygons"]) / 1000)
 
 
 def _side(size: int, scale: float) -> int:
