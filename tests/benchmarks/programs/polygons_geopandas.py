@@ -36,4 +36,4 @@ def work() -> None:
 
 out.mkdir(parents=True, exist_ok=True)
 refine(pq.read_table(merged).slice(0, 2000).to_pandas())
-report(work, 0.0, lambda: {"polygons": len(found[0]), "vertices": int(found[0].count_coordinates().sum())})
+report(work, lambda: {"polygons": len(found[0]), "vertices": int(found[0].count_coordinates().sum())})

@@ -76,7 +76,7 @@ def notes() -> dict[str, float]:
     return {"polygons": len(geometry), "vertices": int(shapely.get_num_coordinates(shapely.from_wkb(geometry)).sum())}
 
 
-read, mpx = dict(tiles({"classes": mapped(score, threshold), **rasters(score)})), score.size / 1e6
+read = dict(tiles({"classes": mapped(score, threshold), **rasters(score)}))
 polygonize(Window(0, 0, min(4096, grid.height), min(4096, grid.width)))
 report(work, notes)
 if len(sys.argv) > 4:

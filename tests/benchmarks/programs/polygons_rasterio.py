@@ -34,4 +34,4 @@ def notes() -> dict[str, float]:
 
 
 list(polygons(mask[:4096, :4096]))
-report(work, mask.size / 1e6, notes)
+report(work, notes)

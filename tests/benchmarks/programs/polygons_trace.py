@@ -41,4 +41,4 @@ def work() -> None:
 
 
 polygonize(WHOLE)
-report(work, mask.size / 1e6, lambda: found)
+report(work, lambda: found)
