@@ -27,13 +27,12 @@ class Rings(NamedTuple):
     """(feature + 1) int64: first ring of each feature."""
 
 
-def surely_valid(rings: Rings, most_vertices: int) -> Array:
+def surely_valid(rings: Rings) -> Array:
     """(feature) bool: no edge meets another, no ring lies where it must not.
 
-    False asks for a full test and is no verdict: the rings of a valid polygon may touch at points. Features of more than
-    `most_vertices` vertices are not looked at and pass.
+    False is no verdict: the rings of a valid polygon may touch at points.
     """
-    valid: Array = _surely_valid(*rings, most_vertices)
+    valid: Array = _surely_valid(*rings)
     return valid
 
 
@@ -110,6 +109,36 @@ def side(px: int, py: int, x: Any, y: Any) -> Any:
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
+def _encloses(x: Any, y: Any, ring_start: Any, outer: Any, hole: Any) -> Any:
+    """Whether the hole lies in the outer ring, by its first vertex that is not on it."""
+    a, b = ring_start[outer], ring_start[outer + 1]
+    for i in range(ring_start[hole], ring_start[hole + 1]):
+        where = side(x[i], y[i], x[a:b], y[a:b])
+        if where:
+            return where > 0
+    return True
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def owners(x: Any, y: Any, ring_start: Any, areas: Any) -> Any:
+    """Of every hole the smallest outer ring around it, or -1; of an outer ring itself."""
+    owner = np.full(areas.size, -1)
+    outers = 0
+    for ring in range(areas.size):
+        if areas[ring] > 0:
+            owner[ring] = ring
+            outers += 1
+    for hole in range(areas.size):
+        if areas[hole] > 0:
+            continue
+        for outer in range(areas.size):
+            better = areas[outer] > 0 and (owner[hole] < 0 or areas[outer] < areas[owner[hole]])
+            if better and (outers == 1 or _encloses(x, y, ring_start, outer, hole)):
+                owner[hole] = outer
+    return owner
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def _edges_meet(x: Any, y: Any, follow: Any) -> Any:
     """Whether two edges i -> follow[i] that are not neighbours in a ring have a point in common (swept by x)."""
     left = np.empty(x.size, x.dtype)
@@ -154,12 +183,12 @@ def _well_nested(x: Any, y: Any, ring_start: Any) -> Any:
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _surely_valid(x: Any, y: Any, ring_start: Any, feature_start: Any, most_vertices: int) -> Any:
+def _surely_valid(x: Any, y: Any, ring_start: Any, feature_start: Any) -> Any:
     valid = np.ones(feature_start.size - 1, np.bool_)
     for feature in range(valid.size):
         rings = ring_start[feature_start[feature] : feature_start[feature + 1] + 1]
         a, b = rings[0], rings[-1]
-        if b - a <= 3 or b - a > most_vertices:
+        if b - a <= 3:
             continue
         follow = np.empty(b - a, np.int64)
         for ring in range(rings.size - 1):

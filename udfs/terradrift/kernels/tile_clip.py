@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from terradrift.kernels.rings import Array, Rings, clean, double_area, double_areas, side
+from terradrift.kernels.rings import Array, Rings, clean, double_areas, owners
 
 
 class Pieces(NamedTuple):
@@ -25,7 +25,8 @@ class Pieces(NamedTuple):
 def clip_to_tiles(rings: Rings, tiles: int, extent: int, buffer: int) -> Pieces:
     """Every tile's share of every feature on a grid of `tiles` x `tiles` tiles of `extent` units, with `buffer` units around.
 
-    A feature is cut into columns, each column into tiles. Shares without area are left out; holes stand after their outer ring.
+    A feature is cut into columns, each column into tiles. Shares that are lines alone are left out; holes stand after their outer
+    ring, before all a negative ring in none, which only a polygon that is not valid leaves.
     """
     feature, tile_x, tile_y, *ragged = _clip_to_tiles(*rings, tiles, extent, buffer)
     return Pieces(feature, tile_x, tile_y, Rings(*ragged))
@@ -119,38 +120,8 @@ def _clip_span(u: Any, v: Any, rings: Any, low: int, high: int) -> Any:
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _encloses(x: Any, y: Any, ring_start: Any, outer: Any, hole: Any) -> Any:
-    """Whether the hole lies in the outer ring, by its first vertex that is not on it."""
-    a, b = ring_start[outer], ring_start[outer + 1]
-    for i in range(ring_start[hole], ring_start[hole + 1]):
-        where = side(x[i], y[i], x[a:b], y[a:b])
-        if where:
-            return where > 0
-    return True
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _owners(x: Any, y: Any, ring_start: Any, areas: Any) -> Any:
-    """Of every hole the smallest outer ring around it, or -1; of an outer ring itself."""
-    owner = np.full(areas.size, -1)
-    outers = 0
-    for ring in range(areas.size):
-        if areas[ring] > 0:
-            owner[ring] = ring
-            outers += 1
-    for hole in range(areas.size):
-        if areas[hole] > 0:
-            continue
-        for outer in range(areas.size):
-            better = areas[outer] > 0 and (owner[hole] < 0 or areas[outer] < areas[owner[hole]])
-            if better and (outers == 1 or _encloses(x, y, ring_start, outer, hole)):
-                owner[hole] = outer
-    return owner
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True)
 def _clean_rings(u: Any, v: Any, rings: Any, left: Any, top: Any) -> Any:
-    """Rings from (left, top), without repeats, points in line and spikes; those without area are left out."""
+    """Rings from (left, top), without repeats, points in line and spikes; those of nothing else are left out."""
     x, y = np.empty_like(u), np.empty_like(v)
     starts = np.zeros(rings.size, np.int64)
     end, count = 0, 0
@@ -159,7 +130,7 @@ def _clean_rings(u: Any, v: Any, rings: Any, left: Any, top: Any) -> Any:
         for i in range(end, last):
             x[i], y[i] = x[i] - left, y[i] - top
         n = clean(x[end:last], y[end:last])
-        if n and double_area(x[end : end + n], y[end : end + n]):
+        if n:
             end += n
             count += 1
             starts[count] = end
@@ -205,21 +176,11 @@ def _clip_to_tiles(x: Any, y: Any, ring_start: Any, feature_start: Any, tiles: i
                     _room(out_y, end, px.size),
                     _room(out_rings, rings + 1, pr.size),
                 )
-                owner = _owners(px, py, pr, double_areas(px, py, pr))
-                before = rings
-                for outer in range(owner.size):
-                    if owner[outer] != outer:
-                        continue
-                    end = _append(out_x, out_y, end, px, py, pr[outer], pr[outer + 1])
+                owner = owners(px, py, pr, double_areas(px, py, pr))
+                for ring in np.argsort(2 * owner + (owner != np.arange(owner.size)), kind="mergesort"):
+                    end = _append(out_x, out_y, end, px, py, pr[ring], pr[ring + 1])
                     rings += 1
                     out_rings[rings] = end
-                    for hole in range(owner.size):
-                        if owner[hole] == outer and hole != outer:
-                            end = _append(out_x, out_y, end, px, py, pr[hole], pr[hole + 1])
-                            rings += 1
-                            out_rings[rings] = end
-                if rings == before:
-                    continue
                 features, out_pieces = _room(features, pieces, 1), _room(out_pieces, pieces + 1, 1)
                 tiles_x, tiles_y = _room(tiles_x, pieces, 1), _room(tiles_y, pieces, 1)
                 features[pieces], tiles_x[pieces], tiles_y[pieces] = feature, tx, ty
