@@ -131,7 +131,7 @@ def test_bytes_do_not_depend_on_the_files(tmp_path: Path) -> None:
     assert all(write(tmp_path, tiles, files, seed=files)[0].read_bytes() == first for files in (2, 7))
 
 
-@pytest.mark.parametrize("root_bytes", [pmtiles.ROOT_BYTES, 30])
+@pytest.mark.parametrize("root_bytes", [pmtiles.ROOT_BYTES, 40])
 def test_large_archives_get_leaf_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root_bytes: int) -> None:
     """Directories that do not compress: random gaps and lengths. Leaves grow until the root can list them."""
     monkeypatch.setattr(pmtiles, "ROOT_BYTES", root_bytes)

@@ -10,12 +10,12 @@ import json
 import os
 import struct
 import uuid
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+import deflate
 import numba
 import numpy as np
 
@@ -29,6 +29,7 @@ ROOT_BYTES = 16384 - HEADER_BYTES
 """Largest root directory: readers fetch it together with the header in their first 16 KiB."""
 LEAF_ENTRIES = 4096
 """Entries of a leaf directory to begin with; half as many more are tried until the root fits."""
+GZIP_LEVEL = 6
 BLOCK_BYTES = 8 * 2**20
 VERSION, CLUSTERED, GZIP, MVT = 3, 1, 2, 1
 
@@ -62,8 +63,7 @@ class Archive:
 
 def gzip_bytes(data: bytes) -> bytes:
     """Gzip without time or name: equal input, equal output."""
-    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
-    return packer.compress(data) + packer.flush()
+    return bytes(deflate.gzip_compress(data, GZIP_LEVEL))
 
 
 def zoom_start(zoom: int) -> int:
