@@ -68,7 +68,7 @@ def export(spark: SparkSession, polygons: DataFrame, folder: Path, options: Tile
 
 def test_archive_equals_one_process_for_any_number_of_partitions(spark: SparkSession, partitions: Any, tmp_path: Path) -> None:
     polygons = changes()
-    pairs = pa.Table.from_batches([rows for batch in polygons.to_batches() for rows in tile_pairs(batch, OPTIONS)])
+    pairs = pa.Table.from_batches([rows.pairs for batch in polygons.to_batches() for rows in tile_pairs(batch, OPTIONS)])
     in_order = pairs.sort_by([("tile_id", "ascending"), ("feature_id", "ascending")]).combine_chunks()
     expected = {tile.tile_id: tile for tile in encode_tiles(in_order.to_batches(), OPTIONS)}
     archives = []

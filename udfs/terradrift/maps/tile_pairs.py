@@ -8,27 +8,38 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 
 from terradrift.errors import InputError
 from terradrift.kernels import mvt
-from terradrift.kernels.rings import MAX_WORLD, Array, Rings, double_areas, surely_valid, take_features
-from terradrift.kernels.tile_clip import clip_to_tiles
+from terradrift.kernels.ring_repair import rebuild
+from terradrift.kernels.rings import Array, Rings, surely_valid, take_features
+from terradrift.kernels.tile_clip import Pieces, clip_to_tiles
 from terradrift.kernels.tile_geometry import MAX_LATITUDE, hash_fraction, mercator, snap
+from terradrift.kernels.wkb import BROKEN, OTHER, Shapes, read_polygons
 from terradrift.maps.pmtiles import tile_ids
-from terradrift.maps.vector_tiles import TileOptions, binary, field_types, pair_schema
+from terradrift.maps.vector_tiles import TileOptions, binary, field_types, messages, pair_schema
 
 MAX_ID = 2**53
 """Ids from here on are not whole in JavaScript."""
-MOST_VERTICES = 50_000
-"""Larger polygons are tested and repaired tile by tile alone: a test of the whole takes minutes at millions of vertices."""
 WORLD = shapely.box(-180.0, -MAX_LATITUDE, 180.0, MAX_LATITUDE)
 MAX_LONGITUDE = 540.0  # once round the world past either edge
-POLYGONAL = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+SQUARE = np.array([(0, 1, 1, 0), (0, 0, 1, 1)])
 
 
-def tile_pairs(batch: pa.RecordBatch, options: TileOptions) -> Iterator[pa.RecordBatch]:
-    """What every tile shows of every polygon, one batch a zoom: columns of `pair_schema`, geometry as MVT commands.
+class ZoomPairs(NamedTuple):
+    """What the tiles of one zoom show."""
+
+    zoom: int
+    polygons: int
+    """Those drawn in any tile."""
+    pairs: pa.RecordBatch
+    """One row a tile and polygon: columns of `pair_schema`, geometry as MVT commands."""
+
+
+def tile_pairs(batch: pa.RecordBatch, options: TileOptions) -> Iterator[ZoomPairs]:
+    """What every tile shows of every polygon, zoom by zoom.
 
     `batch`: the id column, `geometry` (WKB Polygon or MultiPolygon, EPSG:4326) and any attributes. Rows without a geometry
     or with an empty one are passed over. Longitudes beyond 180 come round at the other side; what lies beyond 85.05 degrees
@@ -43,10 +54,9 @@ def tile_pairs(batch: pa.RecordBatch, options: TileOptions) -> Iterator[pa.Recor
     ).take(pa.array(rows))
     for zoom in range(options.min_zoom, options.max_zoom + 1):
         feature, tiles, commands = _zoom_pieces(polygons, zoom, options)
-        yield pa.RecordBatch.from_arrays(
-            [pa.array(tiles), pa.array(ids[feature]), binary(commands), attributes.take(pa.array(feature))],
-            schema=schema,
-        )
+        columns = [pa.array(tiles), pa.array(ids[feature]), binary(commands), attributes.take(pa.array(feature))]
+        drawn = int(np.count_nonzero(np.diff(feature, prepend=-1)))
+        yield ZoomPairs(zoom, drawn, pa.RecordBatch.from_arrays(columns, schema=schema))
 
 
 class _Polygons(NamedTuple):
@@ -62,33 +72,18 @@ class _Polygons(NamedTuple):
 
 def _polygons(batch: pa.RecordBatch, options: TileOptions) -> tuple[Array, Array, _Polygons]:
     """(row numbers, ids, polygons) of the rows with a geometry."""
-    try:
-        shapes = shapely.from_wkb(batch.column("geometry").to_numpy(zero_copy_only=False))
-    except shapely.GEOSException as cause:
-        raise InputError(f"geometry: found bytes that are not WKB ({cause}); expected WKB polygons; use ST_AsBinary") from cause
-    rows = np.flatnonzero(~(shapely.is_missing(shapes) | shapely.is_empty(shapes)))
+    column = batch.column("geometry")
+    rows = np.flatnonzero(column.is_valid())
+    shapes = _in_world(column.drop_null())
+    there = np.flatnonzero(np.diff(shapes.feature_start))
+    rows = rows[there]
     ids = _ids(batch.column(options.id_column), options.id_column)[rows]
-    coordinates, ring_start, part_start, feature_start = _ragged(_in_world(shapely.force_2d(shapes[rows])))
+    feature_start = np.append(shapes.feature_start[there], shapes.feature_start[-1])
     parts = np.diff(feature_start)
     number = np.arange(parts.sum()) - np.repeat(feature_start[:-1], parts)
-    x, y = mercator(coordinates[:, 0], coordinates[:, 1])
+    x, y = mercator(shapes.x, shapes.y)
     fraction = hash_fraction(np.repeat(ids, parts) + number * MAX_ID)
-    return rows, ids, _Polygons(x, y, ring_start, part_start, feature_start, fraction)
-
-
-def _ragged(shapes: Array) -> tuple[Array, Array, Array, Array]:
-    """(coordinates, ring_start, part_start, feature_start) of the polygons in shapes of any kind."""
-    parts, owner = shapes, np.arange(shapes.size)
-    while (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():  # collections, maybe of collections
-        parts, of = shapely.get_parts(parts, return_index=True)
-        owner = owner[of]
-    polygons = (shapely.get_type_id(parts) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(parts)
-    feature_start = np.searchsorted(owner[polygons], np.arange(shapes.size + 1))
-    if not polygons.any():
-        return np.empty((0, 2)), np.zeros(1, np.int64), np.zeros(1, np.int64), feature_start
-    _, coordinates, starts = shapely.to_ragged_array(parts[polygons])
-    ring_start, part_start = (np.asarray(start, np.int64) for start in starts)
-    return coordinates, ring_start, part_start, feature_start
+    return rows, ids, _Polygons(x, y, shapes.ring_start, shapes.part_start, feature_start, fraction)
 
 
 def _ids(column: pa.Array, name: str) -> Array:
@@ -103,23 +98,38 @@ def _ids(column: pa.Array, name: str) -> Array:
     return values
 
 
-def _in_world(shapes: Array) -> Array:
-    """The shapes within the Web Mercator world: cut at its northern and southern edge, brought round at the others."""
-    wrong = ~np.isin(shapely.get_type_id(shapes), POLYGONAL)
-    if wrong.any():
-        found = shapes[wrong][0].geom_type
+def _in_world(column: pa.Array) -> Shapes:
+    """The polygons within the Web Mercator world: cut at its northern and southern edge, brought round at the others."""
+    wkb = messages(column)
+    shapes, kind = read_polygons(wkb.data, wkb.start)
+    if (kind == BROKEN).any():
+        raise InputError("geometry: found bytes that are not WKB polygons; expected Polygon or MultiPolygon; use ST_AsBinary")
+    if (kind == OTHER).any():
+        found = shapely.from_wkb(column[int(np.argmax(kind == OTHER))].as_py()).geom_type
         raise InputError(f"geometry: found a {found}; expected Polygon or MultiPolygon; filter or buffer the rest")
-    bounds = shapely.bounds(shapes)
+    there = np.flatnonzero(np.diff(shapes.feature_start))
+    if there.size == 0:
+        return shapes
+    begin = shapes.ring_start[shapes.part_start[shapes.feature_start[there]]]
+    bounds = np.stack([f.reduceat(a, begin) for f in (np.minimum, np.maximum) for a in (shapes.x, shapes.y)], axis=1)
     degrees = (np.abs(bounds[:, ::2]).max(axis=1) <= MAX_LONGITUDE) & (np.abs(bounds[:, 1::2]).max(axis=1) <= 90)
     if not degrees.all():
         found = ", ".join(f"{number:g}" for number in bounds[~degrees][0])
         raise InputError(f"geometry: found bounds {found}; expected degrees (EPSG:4326); reproject first")
-    out = (np.abs(bounds) > (180, MAX_LATITUDE, 180, MAX_LATITUDE)).any(axis=1)
-    if out.any():
-        turns = [shapely.transform(shapes[out], lambda xy, turn=turn: np.add(xy, (turn, 0.0))) for turn in (-360.0, 0.0, 360.0)]
-        shapes = shapes.copy()
-        shapes[out] = shapely.geometrycollections(shapely.intersection(shapely.make_valid(np.stack(turns, axis=1)), WORLD))
-    return shapes
+    out = np.zeros(kind.size, bool)
+    out[there] = (np.abs(bounds) > (180, MAX_LATITUDE, 180, MAX_LATITUDE)).any(axis=1)
+    if not out.any():
+        return shapes
+    inside = pa.array(list(shapely.to_wkb(_cut_at_edges(shapely.from_wkb(np.array(column.filter(pa.array(out)).to_pylist()))))))
+    return _in_world(pc.replace_with_mask(column.cast(pa.binary()), pa.array(out), inside))
+
+
+def _cut_at_edges(shapes: Array) -> Array:
+    """Shapes as the MultiPolygons that they leave in the world, from one turn west to one turn east."""
+    turns = [shapely.transform(shapes, lambda xy, turn=turn: np.add(xy, (turn, 0.0))) for turn in (-360.0, 0.0, 360.0)]
+    inside = shapely.intersection(shapely.make_valid(shapely.force_2d(np.stack(turns, axis=1))), WORLD)
+    polygons = [[part for part in shapely.get_parts(shapely.get_parts(row)) if part.geom_type == "Polygon"] for row in inside]
+    return np.array([shapely.MultiPolygon(parts) for parts in polygons], object)
 
 
 def _zoom_pieces(polygons: _Polygons, zoom: int, options: TileOptions) -> tuple[Array, Array, mvt.Messages]:
@@ -131,52 +141,55 @@ def _zoom_pieces(polygons: _Polygons, zoom: int, options: TileOptions) -> tuple[
         square=math.isqrt(options.area_floor),
         keep_all=zoom == options.max_zoom,
     )
-    rings = _repaired(rings, MOST_VERTICES, keep_all=True)
-    pieces = clip_to_tiles(rings, 1 << zoom, options.tile_resolution, round(options.buffer * options.tile_resolution))
-    shown = _repaired(pieces.rings, MAX_WORLD, keep_all=False)
-    left = np.flatnonzero(np.diff(shown.feature_start))
-    tiles = tile_ids(zoom, pieces.tile_x[left], pieces.tile_y[left])
-    return pieces.feature[left], tiles, mvt.polygon_commands(take_features(shown, left))
+    pieces = _valid_pieces(rings, zoom, options)
+    lost = np.flatnonzero(np.diff(rings.feature_start))
+    lost = lost[~np.isin(lost, pieces.feature)]
+    if lost.size:
+        pieces = _both(pieces, lost, _valid_pieces(_unit_squares(rings, lost), zoom, options))
+    tiles = tile_ids(zoom, pieces.tile_x, pieces.tile_y)
+    return pieces.feature, tiles, mvt.polygon_commands(pieces.rings)
 
 
-def _repaired(rings: Rings, most_vertices: int, keep_all: bool) -> Rings:
-    """The features with those that are not valid polygons repaired on the same grid.
+def _valid_pieces(rings: Rings, zoom: int, options: TileOptions) -> Pieces:
+    """What each feature leaves in each tile, as valid polygons; nothing where that has no area.
 
-    One that is nothing but lines becomes empty, or with `keep_all` a square of one unit.
+    Rings may cross, where lines were simplified or the input was not valid. Pieces are rebuilt by the even-odd rule, which
+    looks no further than the piece: neighbouring tiles agree.
     """
-    doubtful = np.flatnonzero(~surely_valid(rings, most_vertices))
-    shapes = _shapes(take_features(rings, doubtful))
-    broken = ~shapely.is_valid(shapes)
-    if not broken.any():
-        return rings
-    features, shapes = doubtful[broken], shapes[broken]
-    fixed = shapely.set_precision(shapely.make_valid(shapes, method="structure", keep_collapsed=False), 1.0)
-    if keep_all:
-        corner = np.floor(shapely.bounds(shapes)[:, :2])
-        fixed = np.where(shapely.is_empty(fixed), shapely.box(*corner.T, *(corner.T + 1)), fixed)
-    coordinates, ring_start, part_start, feature_start = _ragged(fixed)
-    x, y = coordinates.T.copy()
-    anew = snap(x, y, ring_start, part_start, feature_start, np.zeros(part_start.size - 1), 1, 0.0, 0, True)
-    both = Rings(
-        np.concatenate([rings.x, anew.x]),
-        np.concatenate([rings.y, anew.y]),
-        np.concatenate([rings.ring_start, rings.ring_start[-1] + anew.ring_start[1:]]),
-        np.concatenate([rings.feature_start, rings.feature_start[-1] + anew.feature_start[1:]]),
-    )
-    order = np.arange(rings.feature_start.size - 1)
-    order[features] = order.size + np.arange(features.size)
-    return take_features(both, order)
+    margin = round(options.buffer * options.tile_resolution)
+    feature, tile_x, tile_y, shown = clip_to_tiles(rings, 1 << zoom, options.tile_resolution, margin)
+    doubtful = np.flatnonzero(~surely_valid(shown))
+    if doubtful.size:
+        order = np.arange(feature.size)
+        order[doubtful] = order.size + np.arange(doubtful.size)
+        shown = _joined(shown, rebuild(take_features(shown, doubtful)))
+        order = order[np.diff(shown.feature_start)[order] > 0]
+        back = np.concatenate([np.arange(feature.size), doubtful])[order]
+        feature, tile_x, tile_y, shown = feature[back], tile_x[back], tile_y[back], take_features(shown, order)
+    return Pieces(feature, tile_x, tile_y, shown)
 
 
-def _shapes(rings: Rings) -> Array:
-    """Shapely MultiPolygons of the features."""
-    counts = np.diff(rings.ring_start)
-    vertices = np.insert(np.arange(rings.x.size), rings.ring_start[1:], rings.ring_start[:-1])
-    part_start = np.append(np.flatnonzero(double_areas(rings.x, rings.y, rings.ring_start) > 0), counts.size)
-    parts = np.searchsorted(part_start, rings.feature_start)
-    shapes: Array = shapely.from_ragged_array(
-        shapely.GeometryType.MULTIPOLYGON,
-        np.stack([rings.x[vertices], rings.y[vertices]], axis=1).astype(np.float64),
-        (rings.ring_start + np.arange(counts.size + 1), part_start, parts),
+def _unit_squares(rings: Rings, features: Array) -> Rings:
+    """A square of one unit at the first vertex of each feature."""
+    at = rings.ring_start[rings.feature_start[features]]
+    x, y = ((a[at, None] + corners).ravel() for a, corners in zip((rings.x, rings.y), SQUARE, strict=True))
+    count = np.arange(features.size + 1)
+    return Rings(x, y, 4 * count, count)
+
+
+def _both(pieces: Pieces, lost: Array, squares: Pieces) -> Pieces:
+    """The pieces and those of the squares drawn for lost features, by feature."""
+    feature = np.concatenate([pieces.feature, lost[squares.feature]])
+    order = np.argsort(feature, kind="stable")
+    tile_x, tile_y = (np.concatenate(pair)[order] for pair in ((pieces.tile_x, squares.tile_x), (pieces.tile_y, squares.tile_y)))
+    return Pieces(feature[order], tile_x, tile_y, take_features(_joined(pieces.rings, squares.rings), order))
+
+
+def _joined(rings: Rings, more: Rings) -> Rings:
+    """The features of both, one after another."""
+    return Rings(
+        np.concatenate([rings.x, more.x]),
+        np.concatenate([rings.y, more.y]),
+        np.concatenate([rings.ring_start, rings.ring_start[-1] + more.ring_start[1:]]),
+        np.concatenate([rings.feature_start, rings.feature_start[-1] + more.feature_start[1:]]),
     )
-    return shapes

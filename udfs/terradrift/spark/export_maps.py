@@ -41,11 +41,12 @@ def export_vector_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
     """`maps/changes.pmtiles` from change_polygons."""
     params = run.plan.params
     describe(spark, "write vector tiles")
-    polygons = spark.read.format("geoparquet").load(str(run.folder.tables / "change_polygons"))
+    polygons = spark.read.parquet(str(run.folder.tables / "change_polygons"))  # geometry as WKB: read as it is
     shape = F.col("geometry")
     if params.refine.crs != WEB_CRS:
-        shape = F.call_function("ST_Transform", shape, F.lit(params.refine.crs), F.lit(WEB_CRS))
-    frame = polygons.select(*TILE_ATTRIBUTES, F.call_function("ST_AsBinary", shape).alias("geometry"))
+        shape = F.call_function("ST_GeomFromWKB", shape)
+        shape = F.call_function("ST_AsBinary", F.call_function("ST_Transform", shape, F.lit(params.refine.crs), F.lit(WEB_CRS)))
+    frame = polygons.select(*TILE_ATTRIBUTES, shape.alias("geometry"))
     options = TileOptions(layer="changes", id_column="change_id", min_zoom=params.maps.min_zoom, max_zoom=params.maps.max_zoom)
     attribution = run.plan.mosaic.attribution
     metadata = {"name": "changes", "description": "terradrift change polygons"} | (

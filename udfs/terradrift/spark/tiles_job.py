@@ -96,10 +96,11 @@ def _crs_text(crs: Any, file: Path) -> str | None:
 
 def web_polygons(spark: SparkSession, table: Path, geometry: str, crs: str | None) -> tuple[DataFrame, str]:
     """Columns that tiles can carry, the geometry as WKB in WGS 84, and the name of the id column."""
-    frame = spark.read.format("geoparquet").load(str(table))
-    shape = F.call_function("ST_MakeValid", F.call_function("ST_Force_2D", F.col(f"`{geometry}`")))
+    frame = spark.read.parquet(str(table))
+    shape = F.col(f"`{geometry}`")  # WKB as it is: what is not valid is repaired on each zoom's grid
     if crs is not None:
-        shape = F.call_function("ST_Transform", shape, F.lit(crs), F.lit(WEB_CRS))
+        shape = F.call_function("ST_Force_2D", F.call_function("ST_GeomFromWKB", shape))
+        shape = F.call_function("ST_AsBinary", F.call_function("ST_Transform", shape, F.lit(crs), F.lit(WEB_CRS)))
     columns = [column for field in frame.schema if field.name != geometry and (column := _attribute(field)) is not None]
     names = {
         field.name for field in frame.schema if isinstance(field.dataType, T.LongType | T.IntegerType | T.ShortType | T.ByteType)
@@ -107,7 +108,7 @@ def web_polygons(spark: SparkSession, table: Path, geometry: str, crs: str | Non
     id_column = next((name for name in ID_COLUMNS if name in names), ROW_ID)
     if id_column == ROW_ID:
         columns.append(F.monotonically_increasing_id().alias(ROW_ID))
-    frame = frame.select(*columns, F.call_function("ST_AsBinary", shape).alias("geometry"))
+    frame = frame.select(*columns, shape.alias("geometry"))
     return frame.where("geometry IS NOT NULL"), id_column
 
 

@@ -1,8 +1,10 @@
-"""Polygons to one PMTiles archive: cut on the executors, sorted by tile, encoded on the executors, joined on the driver."""
+"""Polygons to one PMTiles archive: cut on the executors into sorted files, encoded from them by ranges of tiles, joined on the
+driver."""
 
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,14 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
 from terradrift.kernels.rings import Array
 from terradrift.kernels.tile_geometry import MAX_LATITUDE, lon_lat
+from terradrift.maps.pair_runs import RUN, TileRange, open_runs, read_range, tile_ranges, write_runs
 from terradrift.maps.pmtiles import TileIndex, tile_xyz, write_archive, zoom_start
-from terradrift.maps.tile_pairs import tile_pairs
-from terradrift.maps.vector_tiles import TileOptions, archive_metadata, encode_tiles, field_types, pair_schema
+from terradrift.maps.tile_stats import TileStats
+from terradrift.maps.vector_tiles import TileOptions, archive_metadata, encode_tiles, field_types
 
 INDEX = pa.schema(
     [
@@ -38,7 +40,7 @@ INDEX = pa.schema(
 )
 """One row an encoded tile: where its bytes lie, what is in it, and the bounds of what it draws in tile units."""
 INDEX_ROWS = 4096  # of one batch; a task's tiles number thousands
-MOST_VALUES = 100  # of a property in the tilestats, as tippecanoe lists them
+RANGES_A_CORE = 4
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class TileReport:
     size: int
     """Bytes of the archive."""
     polygons: int
-    """Distinct feature ids drawn."""
+    """Polygons drawn."""
     tiles: int
     contents: int
     """Different tiles; equal ones are stored once."""
@@ -82,17 +84,21 @@ def export_pmtiles(
     folder = work.absolute() / f"tiles-{uuid.uuid4().hex}"
     blobs = folder / "blobs"
     blobs.mkdir(parents=True)
+    runs = folder / "runs"
+    runs.mkdir()
     try:
-        pairs = _cut(spark, polygons, folder / "pairs", pair_schema(schema), options)
-        index = _encode(pairs, blobs, folder / "index", options)
+        cut = polygons.mapInArrow(functools.partial(write_runs, runs, options), from_arrow_schema(RUN)).toArrow()
+        index = _encode(spark, cut, runs, blobs, folder / "index", options)
         bounds = _bounds(index, options)
-        stats = _stats(pairs, fields, options)
-        archive = write_archive(out, *_places(index, blobs), bounds, archive_metadata(options, fields, stats, metadata))
+        stats = TileStats(fields)
+        stats.merge(map(json.loads, cut["stats"].to_pylist()))
+        told = archive_metadata(options, fields, stats.tilestats(), metadata)
+        archive = write_archive(out, *_places(index, blobs), bounds, told)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return TileReport(
         size=archive.size,
-        polygons=stats["count"],
+        polygons=stats.count,
         tiles=archive.tiles,
         contents=archive.contents,
         largest_tile=pc.max(index["length"]).as_py() or 0,
@@ -102,24 +108,25 @@ def export_pmtiles(
     )
 
 
-def _cut(spark: SparkSession, polygons: DataFrame, path: Path, schema: pa.Schema, options: TileOptions) -> DataFrame:
-    """What each tile shows of each polygon. Written first: partitioning by range reads its input twice."""
-    rows = from_arrow_schema(schema)
-    polygons.mapInArrow(functools.partial(_cut_batches, options), rows).write.parquet(path.as_uri(), compression="zstd")
-    return spark.read.schema(rows).parquet(path.as_uri())
-
-
-def _cut_batches(options: TileOptions, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        yield from tile_pairs(batch, options)
-
-
-def _encode(pairs: DataFrame, blobs: Path, path: Path, options: TileOptions) -> pa.Table:
+def _encode(spark: SparkSession, cut: pa.Table, runs: Path, blobs: Path, path: Path, options: TileOptions) -> pa.Table:
     """Encode all tiles into files under `blobs`; the index of those files."""
-    in_order = pairs.repartitionByRange("tile_id").sortWithinPartitions("tile_id", "feature_id", "geometry")
-    tiles = in_order.mapInArrow(functools.partial(_encode_batches, options, blobs), from_arrow_schema(INDEX))
-    tiles.write.parquet(path.as_uri(), compression="zstd")
+    ranges = tile_ranges(cut, RANGES_A_CORE * spark.sparkContext.defaultParallelism)
+    if not ranges:
+        return INDEX.empty_table()
+    first, end = zip(*ranges, strict=True)
+    frame = spark.createDataFrame(pa.table({"first": pa.array(first, pa.int64()), "end": pa.array(end, pa.int64())}))
+    function = functools.partial(_encode_ranges, options, blobs, runs, cut["file"].to_pylist())
+    frame.mapInArrow(function, from_arrow_schema(INDEX)).write.parquet(path.as_uri(), compression="zstd")
     return pq.read_table(path, schema=INDEX).sort_by("tile_id")
+
+
+def _encode_ranges(
+    options: TileOptions, blobs: Path, folder: Path, files: list[str], batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    runs = open_runs(folder, files)
+    ranges = (TileRange(*row.values()) for batch in batches for row in batch.to_pylist())
+    pairs = (rows for tiles in ranges if (rows := read_range(runs, tiles)) is not None)
+    return _encode_batches(options, blobs, pairs)
 
 
 def _encode_batches(options: TileOptions, blobs: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -176,28 +183,3 @@ def _bounds(index: pa.Table, options: TileOptions) -> tuple[float, float, float,
     west, north = lon_lat(edge(x, "xmin").min(), edge(y, "ymin").min())
     east, south = lon_lat(edge(x, "xmax").max(), edge(y, "ymax").max())
     return float(west), float(south), float(east), float(north)
-
-
-def _stats(pairs: DataFrame, fields: Mapping[str, str], options: TileOptions) -> dict[str, Any]:
-    """The number of features, and of each property the number of values, their range or the first of them: tilestats.
-
-    Taken from the largest zoom, where every feature is drawn.
-    """
-    drawn = pairs.where(F.col("tile_id") >= zoom_start(options.max_zoom))
-    aggregates = [F.count_distinct("feature_id")]
-    for name, kind in fields.items():
-        value = F.col("attributes").getField(name)
-        finite = F.when(F.abs(value) < float("inf"), value) if kind == "Number" else value
-        aggregates += [F.approx_count_distinct(value), F.min(finite), F.max(finite)]
-    count, *rest = drawn.agg(*aggregates).collect()[0]
-    attributes = []
-    for (name, kind), different, least, most in zip(fields.items(), rest[::3], rest[1::3], rest[2::3], strict=True):
-        told: dict[str, Any] = {"attribute": name, "count": different, "type": kind.lower(), "values": []}
-        if kind == "Number":
-            told |= {} if least is None else {"min": least, "max": most}
-        else:
-            value = F.col("attributes").getField(name).alias("value")
-            values = drawn.select(value).distinct().where("value IS NOT NULL").orderBy("value").limit(MOST_VALUES)
-            told["values"] = [row.value for row in values.collect()]
-        attributes.append(told)
-    return {"count": count, "attributes": attributes}

@@ -1,0 +1,119 @@
+"""Pairs of tiles and polygons between the two halves of the work: files sorted by tile, read back by ranges of tiles.
+
+A sort through files and not through a shuffle of rows: a task writes what its polygons leave in all tiles as a few sorted
+files, and a later task reads its own tiles from all of them. Files are mapped into memory: nothing is unpacked, and of a file
+only the pages of the range are read.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from terradrift.kernels.rings import Array
+from terradrift.maps.tile_pairs import tile_pairs
+from terradrift.maps.tile_stats import TileStats
+from terradrift.maps.vector_tiles import TileOptions, field_types
+
+RUN_BYTES = 64 * 2**20
+"""A task keeps about as much of pairs, and writes them as one file."""
+RANGE_BYTES = 24 * 2**20
+"""Pairs that are read and sorted together to encode their tiles."""
+MARKS = 256
+"""Tiles that tell how a file's bytes lie along the tile ids."""
+
+RUN = pa.schema([("file", pa.string()), ("bytes", pa.int64()), ("marks", pa.list_(pa.int64())), ("stats", pa.string())])
+"""One row a file: its name, size, the tile at every 256th of its bytes, and the tilestats of its features as JSON."""
+
+
+class TileRange(NamedTuple):
+    """Tiles first <= tile_id < end."""
+
+    first: int
+    end: int
+
+
+def write_runs(folder: Path, options: TileOptions, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Cut polygons into tiles and write the pairs under `folder`; rows of RUN. A repeated task leaves files nobody names."""
+    held: list[pa.RecordBatch] = []
+    stats: TileStats | None = None
+    for batch in batches:
+        stats = stats or TileStats(field_types(batch.schema, options))
+        for zoom, polygons, pairs in tile_pairs(batch, options):
+            held.append(pairs)
+            if zoom == options.max_zoom:
+                stats.add(polygons, pairs.column("attributes"))
+        if sum(pairs.nbytes for pairs in held) >= RUN_BYTES:
+            yield _write_run(folder, held, stats)
+            held, stats = [], None
+    if held and stats:
+        yield _write_run(folder, held, stats)
+
+
+def tile_ranges(runs: pa.Table, least: int) -> list[TileRange]:
+    """Ranges of tiles, in order and without gaps, of about equal size: as many as `RANGE_BYTES` asks for, `least` at least."""
+    weights = np.repeat(runs["bytes"].to_numpy() / MARKS, MARKS)
+    marks = np.concatenate([np.zeros(0, np.int64), *(np.asarray(row, np.int64) for row in runs["marks"].to_pylist())])
+    if marks.size == 0:
+        return []
+    order = np.argsort(marks, kind="stable")
+    total = np.cumsum(weights[order])
+    count = max(least, int(np.ceil(total[-1] / RANGE_BYTES)))
+    cuts = np.unique(marks[order][np.searchsorted(total, total[-1] * np.arange(1, count) / count)])
+    edges = [0, *cuts[cuts > 0].tolist(), np.iinfo(np.int64).max]
+    return [TileRange(*pair) for pair in pairwise(edges)]
+
+
+def read_range(runs: Sequence[pa.Table], tiles: TileRange) -> pa.RecordBatch | None:
+    """The pairs of a range of tiles from all runs, by tile, then by feature; None where there are none."""
+    found = []
+    for run in runs:
+        a, b = np.searchsorted(run.column("tile_id").to_numpy(), tiles)
+        if b > a:
+            found.append(run.slice(a, b - a))
+    if not found:
+        return None
+    pairs = pa.concat_tables(found).combine_chunks()
+    order = _order(pairs["tile_id"].to_numpy(), pairs["feature_id"].to_numpy(), pairs["geometry"])
+    return pairs.take(pa.array(order)).combine_chunks().to_batches()[0]
+
+
+def open_runs(folder: Path, files: Sequence[str]) -> list[pa.Table]:
+    """The files as tables over mapped memory."""
+    return [pa.ipc.open_file(pa.memory_map(str(folder / file))).read_all() for file in files]
+
+
+def _write_run(folder: Path, batches: list[pa.RecordBatch], stats: TileStats) -> pa.RecordBatch:
+    pairs = pa.Table.from_batches(batches).combine_chunks()
+    pairs = pairs.take(pa.array(np.argsort(pairs["tile_id"].to_numpy(), kind="stable"))).combine_chunks()
+    file = uuid.uuid4().hex
+    with pa.OSFile(str(folder / file), "wb") as sink, pa.ipc.new_file(sink, pairs.schema) as writer:
+        writer.write_table(pairs)
+    marks: list[int] = []
+    if pairs.num_rows:
+        size = np.cumsum(pc.binary_length(pairs["geometry"]).to_numpy() + 1)
+        at = np.searchsorted(size, size[-1] * (np.arange(MARKS) + 0.5) / MARKS)
+        marks = pairs["tile_id"].to_numpy()[at].tolist()
+    row = {"file": [file], "bytes": [pairs.nbytes if marks else 0], "marks": [marks], "stats": [json.dumps(stats.told())]}
+    return pa.RecordBatch.from_pydict(row, RUN)
+
+
+def _order(tiles: Array, features: Array, geometry: pa.ChunkedArray) -> Array:
+    """Rows by tile and feature; rows of one feature in one tile, where ids repeat, by their geometry."""
+    order = np.lexsort((features, tiles))
+    ranked = np.stack([tiles[order], features[order]])
+    equal = (ranked[:, 1:] == ranked[:, :-1]).all(axis=0)
+    if equal.any():
+        begins = np.flatnonzero(np.diff(equal, prepend=False) & np.append(equal, False)[:-1])
+        for a in begins.tolist():
+            b = a + int(np.argmin(np.append(equal[a:], False))) + 1
+            order[a:b] = sorted(order[a:b].tolist(), key=lambda row: geometry[row].as_py())
+    return order
