@@ -32,7 +32,7 @@ lint: $(DONE)/packages-dev $(DONE)/package
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: setup-dev
+bench: setup-dev $(DONE)/peers
 	@$(BIN)/python tests/benchmarks/run.py
 
 $(DONE)/tools: conf/requirements-bootstrap.txt
@@ -71,6 +71,11 @@ $(DONE)/jars: $(DONE)/java
 	@$(BIN)/python -m terradrift.spark.session
 	@touch $@
 
+$(DONE)/peers: conf/requirements-peers.txt $(DONE)/tools
+	@$(BIN)/python -m venv --clear --without-pip $(VENV)/peers
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)/peers" PYTHONPATH=$(TOOLS) $(TOOLS)/bin/uv --quiet pip sync --require-hashes $<
+	@touch $@
+
 scoreboard: setup-dev
 	@$(BIN)/python tests/benchmarks/scoreboard.py
 
@@ -78,6 +83,8 @@ lock: $(DONE)/tools
 	@$(COMPILE) --extra dev pyproject.toml --output-file conf/requirements-dev.txt >/dev/null
 	@$(COMPILE) --constraints conf/requirements-dev.txt pyproject.toml --output-file conf/requirements.txt >/dev/null
 	@sed -n 's/^java = \["\(.*\)"\].*/\1/p' pyproject.toml | $(COMPILE) - --output-file conf/requirements-java.txt >/dev/null
+	@sed -n 's/^peers = \[\(.*\)\].*/\1/p' pyproject.toml | tr -d '" ' | tr , '\n' | \
+	  $(COMPILE) - --output-file conf/requirements-peers.txt >/dev/null
 	@{ echo uv; echo editables; sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml; } | \
 	  $(COMPILE) - --output-file conf/requirements-bootstrap.txt >/dev/null
 

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rows import markdown
-from sections import planning, polygons, scaling, score
+from sections import planning, polygons, scaling, score, tiles
 
 SECTIONS = {
     "score": score.measure,
@@ -24,6 +24,7 @@ SECTIONS = {
     "polygonize": polygons.polygonize,
     "refine": polygons.refine,
     "giants": polygons.giants,
+    "tiles": tiles.measure,
     "planning": planning.measure,
 }
 
