@@ -225,6 +225,23 @@ def test_rings_that_cross_themselves_are_repaired_tile_by_tile() -> None:
     assert_valid(tiles)
 
 
+def test_ten_thousand_holes_that_touch_stay_open() -> None:
+    """A polygon like the ground between changes: every hole meets the next at a corner."""
+    row, col = np.divmod(np.arange(10_000), 100)
+    holes = shapely.box(col + row % 2 * 0.5, row + 1, col + row % 2 * 0.5 + 0.5, row + 2)
+    ground = shapely.difference(shapely.box(-1, 0, 102, 102), shapely.MultiPolygon(list(holes)).buffer(0))
+    shape = shapely.transform(ground, lambda xy: xy * 1e-3 + (11.0, 47.0))
+    options = TileOptions(min_zoom=11, max_zoom=13)
+    tiles = make_tiles(table([shape]), options)
+    assert_valid(tiles)
+    tile = shapely.box(0, 0, 4096, 4096)
+    drawn: dict[int, float] = defaultdict(float)
+    for (zoom, _, _), (feature,) in map(decode, tiles):
+        drawn[zoom] += feature["geometry"].intersection(tile).area / 4096**2 / 4**zoom
+    truth = shapely.transform(shape, lambda xy: np.stack(mercator(*xy.T), axis=1)).area
+    assert drawn == pytest.approx(dict.fromkeys((11, 12, 13), truth), rel=0.02)
+
+
 def test_too_large_tiles_lose_their_smallest_polygons() -> None:
     shapes = stars(800, 8, (0.05, 0.05, 0.3, 0.3), (0.0005, 0.02))
     batch = table(shapes, text=pa.array([hashlib.blake2b(bytes([k % 256, k // 256])).hexdigest() for k in range(800)]))
