@@ -204,6 +204,7 @@ ALTERNATIVES: dict[str, tuple[dict[str, Any], bool]] = {
     "change.threshold.fdr": ({"change": {"threshold": {"fdr": 0.2}}}, False),
     "change.threshold.score": ({"change": {"threshold": {"score": 0.3}}}, False),
     "change.threshold.quantile": ({"change": {"threshold": {"quantile": 0.9}}}, False),
+    "change.threshold.high": ({"change": {"threshold": {"score": 0.3, "high": 0.5}}}, False),
     "polygons.connectivity": ({"polygons": {"connectivity": 8}}, False),
     "polygons.min_pixels": ({"polygons": {"min_pixels": 9}}, False),
     "polygons.fill_holes_pixels": ({"polygons": {"fill_holes_pixels": 1}}, False),

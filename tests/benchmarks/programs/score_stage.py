@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
 import time
 from pathlib import Path
+
+from tree_figures import process_tree
 
 import terradrift as td
 from terradrift.params import params_from
@@ -16,27 +17,12 @@ from terradrift.spark.score_tiles import score_tiles
 from terradrift.spark.session import spark_session
 
 CORES = 2
-TICKS = os.sysconf("SC_CLK_TCK")
 mosaic, out = sys.argv[1], sys.argv[2]
 
 
 def tree_cpu_s() -> float:
     """CPU seconds of this process and all below it, the ended ones too."""
-    stats = {}
-    for folder in Path("/proc").iterdir():
-        try:
-            rest = (folder / "stat").read_text().rpartition(")")[2]
-        except (OSError, ValueError):
-            continue
-        if folder.name.isdigit():
-            fields = rest.split()
-            stats[int(folder.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
-    wanted, total = [os.getpid()], 0
-    while wanted:
-        parent = wanted.pop()
-        total += stats.get(parent, (0, 0))[1]
-        wanted += [pid for pid, (above, _) in stats.items() if above == parent]
-    return total / TICKS
+    return sum(cpu for cpu, _ in process_tree().values())
 
 
 class Watch(threading.Thread):
