@@ -43,12 +43,12 @@ def test_coordinates_are_those_that_shapely_reads(order: int, flavor: str, deep:
 
 
 def test_m_is_left_out() -> None:
-    """By hand: ISO type 2003 (M) and 3003 (Z and M), one ring of one vertex."""
+    """By hand: ISO type 2003 (M) and 3003 (Z and M), one ring of two vertices."""
     for code, extra in ((2003, 1), (3003, 2)):
-        value = np.array([1], np.uint8).tobytes() + np.array([code, 1, 1], "<u4").tobytes()
-        value += np.array([4.0, 5.0, *[9.0] * extra], "<f8").tobytes()
+        value = np.array([1], np.uint8).tobytes() + np.array([code, 1, 2], "<u4").tobytes()
+        value += np.array([4.0, 5.0, *[9.0] * extra, 6.0, 7.0, *[9.0] * extra], "<f8").tobytes()
         (x, y, *_), kind = read([value])
-        assert (kind[0], x.tolist(), y.tolist()) == (POLYGON, [4.0], [5.0])
+        assert (kind[0], x.tolist(), y.tolist()) == (POLYGON, [4.0, 6.0], [5.0, 7.0])
 
 
 @pytest.mark.parametrize("cut", range(1, 90, 7))
