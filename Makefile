@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 TOOLS := $(VENV)/tools
 DONE := $(VENV)/done
 UV := VIRTUAL_ENV="$(CURDIR)/$(VENV)" PYTHONPATH=$(TOOLS) $(TOOLS)/bin/uv --quiet
+SYNC := $(UV) pip sync --require-hashes --compile-bytecode  # once here, not in every worker that may not write it
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 START := $(shell date +%s)
 QUERY := SELECT kind, count(*) AS polygons, round(sum(area_m2) / 1e4, 1) AS hectares FROM change_polygons GROUP BY kind
@@ -49,17 +50,18 @@ $(DONE)/tools: conf/requirements-bootstrap.txt
 
 $(DONE)/packages-dev: conf/requirements-dev.txt $(DONE)/tools
 	@echo "packages of $<"
-	@$(UV) pip sync --require-hashes $<
+	@$(SYNC) $<
 	@touch $@ $(DONE)/packages  # the runtime lock is a part of it
 
 $(DONE)/packages: conf/requirements.txt $(DONE)/tools
 	@echo "packages of $<"
 	@rm -f $(DONE)/packages-dev
-	@$(UV) pip sync --require-hashes $<
+	@$(SYNC) $<
 	@touch $@
 
 $(DONE)/package: pyproject.toml $(DONE)/packages  # sync takes out what no lock names: this package, and the Java below
 	@$(UV) pip install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q udfs
 	@touch $@
 
 $(DONE)/java: conf/requirements-java.txt $(DONE)/packages $(DONE)/package
