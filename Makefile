@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 TOOLS := $(VENV)/tools
 DONE := $(VENV)/done
 UV := VIRTUAL_ENV="$(CURDIR)/$(VENV)" PYTHONPATH=$(TOOLS) $(TOOLS)/bin/uv --quiet
-SYNC := $(UV) pip sync --require-hashes --compile-bytecode  # once here, not in every worker that may not write it
+# Bytecode is written once here, not compiled in every worker that may not write it.
+SYNC := $(UV) pip sync --compile-bytecode --require-hashes
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 START := $(shell date +%s)
 QUERY := SELECT kind, count(*) AS polygons, round(sum(area_m2) / 1e4, 1) AS hectares FROM change_polygons GROUP BY kind

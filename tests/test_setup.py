@@ -94,8 +94,8 @@ def calls(tree: Path, target: str) -> list[str]:
     telling = {
         "-m venv": "venv",
         "-m pip": "tools",
-        "sync --require-hashes conf/requirements.txt": "runtime",
-        "sync --require-hashes conf/requirements-dev.txt": "development",
+        "--require-hashes conf/requirements.txt": "runtime",
+        "--require-hashes conf/requirements-dev.txt": "development",
         "--editable": "package",
         "-r conf/requirements-java.txt": "java",
         "spark.session": "jars",
