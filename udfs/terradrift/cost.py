@@ -1,4 +1,7 @@
-"""What a run will take and cost: processor time, requests, bytes and money, from unit costs that a probe can replace."""
+"""What the score stage will take and cost: processor time, requests, bytes and money, from unit costs that a probe can replace.
+
+The stages after it read small rasters; what they take depends on how much changed, not on the area.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +41,11 @@ class Prices:
 
 @dataclass(frozen=True)
 class UnitCosts:
-    """What one unit of work takes. The defaults: `make bench` and a run of a scene of 2048 pixels on a 2-core x86_64 machine."""
+    """What one unit of work takes. The defaults: the probe of a synthetic mosaic with data everywhere, on x86_64 in 2026."""
 
-    cpu_s_per_gib: float = 0.0
-    """Score stage: CPU seconds of a GiB of decompressed input."""
-    cpu_s_per_mpx: float = 0.0
-    """All later stages together: CPU seconds of a million scored pixels."""
-    output_share: float = 0.0
+    cpu_s_per_gib: float = 3.2
+    """CPU seconds of a GiB of decompressed input."""
+    output_share: float = 0.8
     """Bytes of the score rasters as they are stored over those before compression."""
     source: str = "defaults"
 
@@ -54,7 +55,7 @@ DEFAULT_UNITS = UnitCosts()
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one whole run."""
+    """Of the scores of one run."""
 
     core_hours: float
     gets: int
@@ -71,10 +72,9 @@ class Cost:
 
 def cost(plan: Plan, shape: Estimate, units: UnitCosts, prices: Prices) -> Cost:
     """Cost of a plan. Requests and bytes are upper bounds, processor time and money are estimates."""
-    pixels = int(plan.tile_pixels.sum())
-    cpu_s = units.cpu_s_per_gib * shape.input_bytes / GIB + units.cpu_s_per_mpx * pixels / 1e6
+    cpu_s = units.cpu_s_per_gib * shape.input_bytes / GIB
     arrays = len(score_arrays(plan.recipe)) + (len(DECOY_ARRAYS) if plan.recipe.lattice else 0)
-    puts = plan.n_tiles * (arrays + 1 + 2)  # the shards of the scores, the tile's record, the shards of the decision
+    puts = plan.n_tiles * (arrays + 1)  # the tile's shards and its record
     written = int(shape.output_bytes * units.output_share)
     usd = cpu_s / 3600 * prices.core_hour
     usd += shape.input_requests / 1000 * prices.thousand_gets + puts / 1000 * prices.thousand_puts

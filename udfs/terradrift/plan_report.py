@@ -26,10 +26,10 @@ def bytes_text(number: float) -> str:
 
 
 def cost_text(c: dict[str, Any]) -> str:
-    """`about 1.2 core-hours, USD 0.06, then 0.02 a month for 1 GiB of scores (defaults)`."""
+    """`scores: about 1.2 core-hours, USD 0.06, then 0.02 a month for 1 GiB (unit costs: defaults)`."""
     return (
-        f"about {c['core_hours']:.2g} core-hours, USD {c['usd']:.2g}, then {c['usd_month']:.2g} a month "
-        f"for {bytes_text(c['bytes_written'])} of scores (unit costs: {c['units']['source']})"
+        f"scores: about {c['core_hours']:.2g} core-hours, USD {c['usd']:.2g}, then {c['usd_month']:.2g} a month "
+        f"for {bytes_text(c['bytes_written'])} (unit costs: {c['units']['source']})"
     )
 
 

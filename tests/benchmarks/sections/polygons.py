@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rows import Row, Section, run_program
+from rows import Section, run_program
 
 TRACED = "terradrift: label, trace, statistics, WKB"
 STAGE = "terradrift: tiles of {tile} pixels, statistics, seams merged, WKB"
@@ -24,7 +24,7 @@ def trace(folder: Path, scale: float) -> Section:
         run_program("the same, as shapely geometries", "polygons_trace.py", *score, "shapely"),
         run_program(GDAL, "polygons_rasterio.py", *score),
     )
-    return _section(f"tracer: mask of {size} pixels a side", rows)
+    return Section(f"tracer: mask of {size} pixels a side", rows, rows[0].name, "Mpx", size**2 / 1e6)
 
 
 def polygonize(folder: Path, scale: float) -> Section:
@@ -36,7 +36,7 @@ def polygonize(folder: Path, scale: float) -> Section:
         run_program(STAGE.format(tile=512), "polygons_ours.py", *score, 512),
         run_program(GDAL, "polygons_rasterio.py", *score),
     )
-    return _section(f"polygonize stage: mask of {size} pixels a side", rows)
+    return Section(f"polygonize stage: mask of {size} pixels a side", rows, rows[0].name, "Mpx", size**2 / 1e6)
 
 
 def refine(folder: Path, scale: float) -> Section:
@@ -70,7 +70,3 @@ def _input(folder: Path, size: int) -> tuple[Path, float]:
     folder.mkdir(parents=True, exist_ok=True)
     made = run_program("input", "polygons_input.py", folder / "score.npy", size)
     return folder / "score.npy", float(made.notes["threshold"])
-
-
-def _section(title: str, rows: tuple[Row, ...]) -> Section:
-    return Section(title, rows, rows[0].name, "Mpx", float(rows[0].notes["mpx"]))
