@@ -17,9 +17,9 @@ from terradrift.estimate import Estimate, estimate
 from terradrift.kernels.quantize import quantize
 from terradrift.kernels.score_block import score_pixels
 from terradrift.kernels.strata import Strata
-from terradrift.ledger import ScoreLedger
 from terradrift.planning import Plan
-from terradrift.score_store import DECOY_ARRAYS, raster_store, score_arrays
+from terradrift.run import open_run
+from terradrift.score_store import DECOY_ARRAYS, score_arrays
 from terradrift.score_tile import ScoreRasters, score_tile
 
 PROBED_TILES = 3
@@ -100,20 +100,13 @@ def probe(plan: Plan) -> UnitCosts:
     _warm_up(plan, strata)
     tiles = np.unique(np.linspace(0, plan.n_tiles - 1, PROBED_TILES).round().astype(int)).tolist()
     with tempfile.TemporaryDirectory(prefix="terradrift-probe-") as folder:
-        scores = raster_store(f"{folder}/scores.zarr", plan.grid, plan.window, plan.tile_size)
-        scores.create(score_arrays(plan.recipe), plan.years, plan.recipe.bands)
-        step = plan.recipe.lattice
-        decoys = None
-        if step:
-            coarse = plan.grid.coarser(step), plan.window.coarser(step), plan.tile_size // step
-            decoys = raster_store(f"{folder}/decoys.zarr", *coarse)
-            decoys.create(DECOY_ARRAYS)
+        run = open_run(replace(plan, params=plan.params.model_copy(update={"output": folder})))
+        rasters = ScoreRasters(run.scores, run.decoys if plan.recipe.lattice else None)
         template = _bytes_under(folder)
         started = time.process_time()
         for row, col in zip(plan.rows[tiles].tolist(), plan.cols[tiles].tolist(), strict=True):
-            rasters, ledger = ScoreRasters(scores, decoys), ScoreLedger(folder)
-            tile = scores.tile(row, col)
-            score_tile(tile, plan.mosaic, plan.zones, plan.recipe, rasters, ledger, strata, plan.strata_map)
+            tile = run.scores.tile(row, col)
+            score_tile(tile, plan.mosaic, plan.zones, plan.recipe, rasters, run.folder.ledger, strata, plan.strata_map)
         cpu_s = time.process_time() - started
         written = _bytes_under(folder) - template
     part = estimate(replace(plan, rows=plan.rows[tiles], cols=plan.cols[tiles]))
