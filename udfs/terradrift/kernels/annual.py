@@ -104,9 +104,7 @@ def _sorting_network(n: int) -> npt.NDArray[np.int64]:
         k = p
         while k:
             for j in range(k % p, n - k, 2 * k):
-                comparators += [
-                    (i + j, i + j + k) for i in range(min(k, n - j - k)) if (i + j) // (2 * p) == (i + j + k) // (2 * p)
-                ]
+                comparators += [(i, i + k) for i in range(j, min(j + k, n - k)) if i // (2 * p) == (i + k) // (2 * p)]
             k //= 2
         p *= 2
     return np.array(comparators, np.int64).reshape(-1, 2)
