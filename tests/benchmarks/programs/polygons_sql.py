@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 from pathlib import Path
 
-import psutil
+from tree_figures import report
 
 from terradrift.refine import RefineSettings
 from terradrift.spark.session import spark_session
@@ -21,24 +19,13 @@ SETTINGS = RefineSettings(
 )  # fmt: skip
 
 
-def cpu_s() -> float:
-    """CPU seconds of this process and its children, those that ended too."""
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    own = sum(sum(process.cpu_times()[:2]) for process in family)
-    return own + sum(sum(process.cpu_times()[2:4]) for process in family)
-
-
-def memory_mib() -> float:
-    """Largest memory that one of them held, in MiB."""
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    peaks = [line for process in family for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()]
-    return max(int(line.split()[1]) for line in peaks if line.startswith("VmHWM")) / 1024
-
-
 with spark_session("refine", "local[1]") as spark:
     frame = spark.read.parquet(str(merged))
     refine_polygons(spark, frame, out / "warm", SETTINGS)  # as in a long job: Java has compiled what it runs
-    cpu, wall = cpu_s(), time.perf_counter()
-    report = refine_polygons(spark, frame, out / "tables", SETTINGS)
-    figures = {"cpu_s": cpu_s() - cpu, "wall_s": time.perf_counter() - wall, "peak_mib": memory_mib()}
-    print(json.dumps(figures | {"polygons": report.rows_out, "vertices": report.vertices_out}))
+
+    def work() -> dict[str, float | str]:
+        """The tables; rows and vertices of what came out."""
+        told = refine_polygons(spark, frame, out / "tables", SETTINGS)
+        return {"polygons": told.rows_out, "vertices": told.vertices_out}
+
+    report(work)
