@@ -34,6 +34,7 @@ from terradrift.mosaic import Mosaic, ReadReport
 from terradrift.params import params_from
 from terradrift.run import Run, check_norms, open_run
 from terradrift.score_tile import ScoreRasters, score_tile
+from terradrift.store import remote
 
 YEARS = (2017, 2018, 2019)
 BUCKET = "terradrift-test"
@@ -118,10 +119,10 @@ def _hasty_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from datetime import timedelta
 
     backoff = {"init_backoff": timedelta(milliseconds=1), "max_backoff": timedelta(milliseconds=2), "base": 2}
-    monkeypatch.setattr(stores, "_RETRY", {"max_retries": 2, "retry_timeout": timedelta(seconds=20), "backoff": backoff})
-    stores.open_store.cache_clear()
+    monkeypatch.setattr(remote, "RETRY", {"max_retries": 2, "retry_timeout": timedelta(seconds=20), "backoff": backoff})
+    stores.store.open_store.cache_clear()
     yield
-    stores.open_store.cache_clear()
+    stores.store.open_store.cache_clear()
 
 
 @pytest.fixture

@@ -30,6 +30,10 @@ class StoreError(TerradriftError):
     exit_code = 4
 
 
+class DamagedError(StoreError):
+    """An object is there and is not what was written: cut, empty or altered."""
+
+
 class LockedError(TerradriftError):
     """Another run holds the output."""
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from terradrift.errors import InputError, StoreError
+from terradrift.errors import DamagedError, InputError, StoreError
 from terradrift.store import Store, open_store
 
 
@@ -68,10 +68,9 @@ class ScoreLedger:
 
     def read(self, key: str) -> dict[str, Any] | None:
         """One record, or None where it is cut or not a record."""
-        data = self.store.get(key)
         try:
-            record = json.loads(data or b"")
-        except ValueError:
+            record = json.loads(self.store.get(key) or b"")
+        except (ValueError, DamagedError):
             return None
         return record if isinstance(record, dict) and "tile_id" in record else None
 

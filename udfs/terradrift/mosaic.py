@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from terradrift.errors import InputError, StoreError
+from terradrift.errors import DamagedError, InputError, StoreError
 from terradrift.grid import Grid, Window
 from terradrift.mosaic_chunks import ChunkReader, ReadReport
 from terradrift.mosaic_metadata import georeference, quantization_of, years_of
@@ -164,6 +164,8 @@ def open_mosaic(url: str, variable: str = "embeddings", quantization: str | None
 def _metadata(store: Store, key: str, what: str) -> bytes:
     try:
         data = store.get(key)
+    except DamagedError:
+        return b""  # for the reader of metadata to refuse, like any other text that is none
     except StoreError as cause:
         if store.local_path is not None:
             raise InputError(f"mosaic: cannot read {store.url}/{key} ({cause}); expected {what}; check the path") from cause

@@ -1,0 +1,5 @@
+"""Objects by key in a folder, on S3, GCS or behind HTTPS: where everything is read from and written to."""
+
+from terradrift.store.store import Store, Tagged, Version, open_store
+
+__all__ = ["Store", "Tagged", "Version", "open_store"]

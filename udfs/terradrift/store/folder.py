@@ -1,0 +1,196 @@
+"""Objects in a folder: whole or not there, on disk before anybody hears of them."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+PARTIAL, GUARD = ".partial", ".guard"
+"""Endings of the files of our own, whose names begin with a dot: an object on its way, and what writers of one key wait for."""
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
+
+
+class Folder:
+    """The verbs of a store on a folder. An absent object raises FileNotFoundError."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def get(self, key: str) -> bytes:
+        with _absent_below_files():
+            return (self.root / key).read_bytes()
+
+    def get_tagged(self, key: str) -> tuple[bytes, str]:
+        data = self.get(key)
+        return data, _tag(data)
+
+    def get_ranges(self, key: str, starts: Sequence[int], ends: Sequence[int]) -> list[Any]:
+        parts = [bytearray(end - start) for start, end in zip(starts, ends, strict=True)]
+        self.read_ranges(key, starts, parts)
+        return parts
+
+    def read_ranges(self, key: str, starts: Sequence[int], into: Sequence[Any]) -> bool:
+        """Fill buffers. An object client takes several times the processor time, most of it for memory that is new every time."""
+        with _opened(self.root / key) as file:
+            for start, buffer in zip(starts, into, strict=True):
+                if os.preadv(file, [buffer], start) != len(buffer):
+                    raise OSError(f"ends before byte {start + len(buffer)}: the object is cut")
+        return True
+
+    def get_tail(self, key: str, length: int) -> bytes:
+        with _opened(self.root / key) as file:
+            size = os.fstat(file).st_size
+            return os.pread(file, length, max(0, size - length))
+
+    def head(self, key: str) -> tuple[int, str]:
+        with _absent_below_files():
+            found = (self.root / key).stat()
+        return found.st_size, f"{found.st_mtime_ns:x}"
+
+    def entries(self, prefix: str) -> Iterator[tuple[str, int]]:
+        yield from self._walk(self.root / prefix if prefix else self.root, f"{prefix}/" if prefix else "")
+
+    def _walk(self, folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            if entry.is_dir():
+                yield from self._walk(Path(entry.path), f"{prefix}{entry.name}/")
+            elif not is_ours_on_the_way(entry.name):
+                with suppress(FileNotFoundError):  # removed since
+                    yield f"{prefix}{entry.name}", entry.stat().st_size
+
+    def put(self, key: str, data: Any) -> None:
+        self._place(key, lambda file: file.write(data), os.replace)
+
+    def put_file(self, key: str, path: Path) -> None:
+        with path.open("rb") as source:
+            self._place(key, lambda file: shutil.copyfileobj(source, file, 1 << 20), os.replace)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        try:
+            self._place(key, lambda file: file.write(data), self._link)
+        except FileExistsError:
+            return False
+        return True
+
+    def put_if(self, key: str, data: bytes, tag: str) -> bool:
+        with _alone(self.root / key):
+            try:
+                if self.get_tagged(key)[1] != tag:
+                    return False
+            except FileNotFoundError:
+                return False
+            self.put(key, data)
+            return True
+
+    def delete(self, key: str) -> None:
+        file = self.root / key
+        with _absent_below_files():
+            file.unlink()
+        _sync_folder(file.parent)
+
+    def prune(self, prefix: str) -> None:
+        """Remove what a deleted prefix leaves: its folders, and objects that were on their way."""
+        shutil.rmtree(self.root / prefix, ignore_errors=True)
+
+    def _place(self, key: str, write: Callable[[IO[bytes]], Any], move: Callable[[Path, Path], Any]) -> None:
+        """Beside its place first, under a name that no key has, forced to disk, then moved there in one step."""
+        file = self.root / key
+        _make_folder(file.parent)
+        part = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}{PARTIAL}")
+        try:
+            with part.open("wb") as out:
+                write(out)
+                out.flush()
+                os.fsync(out.fileno())
+            move(part, file)
+        finally:
+            part.unlink(missing_ok=True)
+        _sync_folder(file.parent)
+
+    @staticmethod
+    def _link(part: Path, file: Path) -> None:
+        """Give the file its name unless it is taken."""
+        try:
+            os.link(part, file)
+        except OSError as cause:
+            if cause.errno not in _NO_LINKS:
+                raise
+            with _alone(file):
+                if file.exists():
+                    raise FileExistsError(file) from cause
+                os.replace(part, file)
+
+
+def is_ours_on_the_way(name: str) -> bool:
+    """Whether a file is no object: a part of one that is or was being written."""
+    return name.startswith(".") and name.endswith((PARTIAL, GUARD))
+
+
+def _tag(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def _absent_below_files() -> Iterator[None]:
+    """`a/b` is absent where `a` is a file."""
+    try:
+        yield
+    except NotADirectoryError as cause:
+        raise FileNotFoundError(*cause.args) from cause
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[int]:
+    with _absent_below_files():
+        handle = os.open(file, os.O_RDONLY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(made):
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is on disk only when its folder is."""
+    with suppress(FileNotFoundError), _opened(folder) as handle, suppress(OSError):  # some file systems cannot, and need not
+        os.fsync(handle)
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """One writer at a time, among all processes that compare before they write."""
+    guard = file.with_name(f".{file.name}{GUARD}")
+    _make_folder(file.parent)
+    while True:
+        handle = os.open(guard, os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.stat(guard).st_ino == os.fstat(handle).st_ino:
+                break
+        os.close(handle)  # its name was removed while we waited
+    try:
+        yield
+    finally:
+        guard.unlink(missing_ok=True)
+        os.close(handle)

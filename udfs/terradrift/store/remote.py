@@ -1,0 +1,117 @@
+"""Objects in a bucket or behind HTTPS, by an object client. Credentials come from the environment of each process."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import obstore
+from obstore import exceptions
+from obstore import store as object_stores
+
+CLIENT = {"timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
+RETRY = {"max_retries": 6, "retry_timeout": timedelta(seconds=120)}
+
+_S3_CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SKIP_SIGNATURE",
+)
+ABSENT = (exceptions.NotFoundError, FileNotFoundError)
+"""The client's two words for an object that is not there."""
+
+_REGION_IN_BUCKET = re.compile(r"^([a-z]{2}(?:-[a-z]+)+-\d)\.")
+
+
+class Remote:
+    """The verbs of a store on an object client. An absent object raises one of ABSENT."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @cached_property
+    def _objects(self) -> Any:
+        parts = urlsplit(self.url)
+        options: dict[str, Any] = {"client_options": dict(CLIENT), "retry_config": RETRY}
+        if parts.scheme == "http":
+            options["client_options"]["allow_http"] = True
+        if parts.scheme == "s3":
+            options |= _s3_options(parts.netloc)
+            if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+                options["client_options"]["allow_http"] = True
+        if parts.scheme == "gs" and not os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+            options["skip_signature"] = True
+        return object_stores.from_url(self.url, **options)
+
+    def get(self, key: str) -> bytes:
+        return bytes(obstore.get(self._objects, key).bytes())
+
+    def get_tagged(self, key: str) -> tuple[bytes, str]:
+        found = obstore.get(self._objects, key)
+        return bytes(found.bytes()), found.meta["e_tag"] or ""
+
+    def get_ranges(self, key: str, starts: Sequence[int], ends: Sequence[int]) -> list[Any]:
+        return list(obstore.get_ranges(self._objects, key, starts=starts, ends=ends, coalesce=1 << 16))
+
+    def get_tail(self, key: str, length: int) -> bytes:
+        return bytes(obstore.get(self._objects, key, options={"range": {"suffix": length}}).bytes())
+
+    def head(self, key: str) -> tuple[int, str]:
+        found = obstore.head(self._objects, key)
+        return int(found["size"]), found["e_tag"] or ""
+
+    def entries(self, prefix: str) -> Iterator[tuple[str, int]]:
+        for page in obstore.list(self._objects, prefix=prefix or None):
+            for item in page:
+                yield item["path"], int(item["size"])
+
+    def put(self, key: str, data: Any) -> None:
+        obstore.put(self._objects, key, bytes(data) if isinstance(data, memoryview) else data)
+
+    def put_file(self, key: str, path: Path) -> None:
+        obstore.put(self._objects, key, path)  # in parts; the object appears when the last is there
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        try:
+            obstore.put(self._objects, key, data, mode="create")
+        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
+            return self._is(key, data)
+        return True
+
+    def put_if(self, key: str, data: bytes, tag: str) -> bool:
+        try:
+            obstore.put(self._objects, key, data, mode={"e_tag": tag})
+        except (exceptions.PreconditionError, *ABSENT):
+            return self._is(key, data)
+        return True
+
+    def _is(self, key: str, data: bytes) -> bool:
+        """Whether the object is the one we wrote: of a request whose reply was lost, the second try is refused."""
+        try:
+            return self.get(key) == data
+        except ABSENT:
+            return False
+
+    def delete(self, key: str) -> None:
+        obstore.delete(self._objects, key)
+
+    def prune(self, prefix: str) -> None:
+        """A bucket has no folders."""
+
+
+def _s3_options(bucket: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if not any(os.environ.get(name) for name in _S3_CREDENTIALS):
+        options["skip_signature"] = True  # public buckets need no account
+    region = _REGION_IN_BUCKET.match(bucket)
+    if not os.environ.get("AWS_REGION") and not os.environ.get("AWS_DEFAULT_REGION"):
+        options["region"] = region.group(1) if region else "us-east-1"
+    return options

@@ -1,0 +1,209 @@
+"""One small door to objects, with strict rules: what "not there" means, what an empty object is, what an error may say."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from terradrift.errors import DamagedError, InputError, StoreError
+from terradrift.store.folder import Folder
+from terradrift.store.remote import ABSENT, Remote
+
+SCHEMES = ("", "file", "s3", "gs", "https", "http")
+
+CONFIRM_SECONDS = 0.1
+"""Pause before an absent object is asked for once more: a moment's 404 would be a hole in the map."""
+
+_Result = TypeVar("_Result")
+
+
+class Version(NamedTuple):
+    """What tells an object from another that took its place."""
+
+    size: int
+    tag: str
+    """ETag; in a folder the time of the last change."""
+
+
+class Tagged(NamedTuple):
+    """An object with what `put_if` needs to replace exactly it."""
+
+    data: bytes
+    tag: str
+
+
+class Store:
+    """The objects under one folder or URL prefix. Opened lazily, so that a value made on the driver opens in the worker."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
+        return Store, (self.url,)  # never a connection or a credential
+
+    def __repr__(self) -> str:
+        return f"Store({redacted(self.url)!r})"
+
+    @property
+    def local_path(self) -> Path | None:
+        """The folder, where the store is one."""
+        parts = urlsplit(self.url)
+        if parts.scheme == "file":
+            return Path(parts.path)
+        return None if len(parts.scheme) > 1 else Path(self.url)
+
+    @cached_property
+    def _objects(self) -> Folder | Remote:
+        return open_objects(self)
+
+    def at(self, prefix: str) -> Store:
+        """The store of what lies under a prefix."""
+        return open_store(f"{self.url}/{prefix}")
+
+    # --- reading: None where the object is confirmed absent; an object without a byte is damaged ---
+
+    def get(self, key: str) -> bytes | None:
+        """A whole object."""
+        return self._read(key, lambda: self._objects.get(key))
+
+    def get_tagged(self, key: str) -> Tagged | None:
+        """A whole object and its tag."""
+        return self._read(key, lambda: Tagged(*self._objects.get_tagged(key)))
+
+    def get_ranges(self, key: str, starts: Sequence[int], ends: Sequence[int]) -> list[Any] | None:
+        """Byte ranges of an object as buffers."""
+        return self._read(key, lambda: self._objects.get_ranges(key, starts, ends))
+
+    def read_ranges(self, key: str, starts: Sequence[int], into: Sequence[Any]) -> bool:
+        """Byte ranges of a file in a folder, each filling a buffer; whether the file is there."""
+        folder = self._objects
+        if not isinstance(folder, Folder):
+            raise ValueError(f"{self.url} is not a folder")
+        return bool(self._read(key, lambda: folder.read_ranges(key, starts, into)))
+
+    def get_tail(self, key: str, length: int) -> bytes | None:
+        """The last `length` bytes of an object."""
+        return self._read(key, lambda: self._objects.get_tail(key, length))
+
+    def version(self, key: str) -> Version | None:
+        """Size and tag of an object."""
+        try:
+            return Version(*self._objects.head(key))
+        except ABSENT:
+            return None
+        except Exception as cause:
+            raise self._error("look up", key, cause) from cause
+
+    def size(self, key: str) -> int | None:
+        """Bytes of an object."""
+        found = self.version(key)
+        return None if found is None else found.size
+
+    def entries(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Keys under a prefix with their sizes, in no order; the prefix is a whole part of a path."""
+        try:
+            yield from self._objects.entries(prefix)
+        except Exception as cause:
+            raise self._error("list", prefix, cause) from cause
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys under a prefix, in no order."""
+        return (key for key, _ in self.entries(prefix))
+
+    # --- writing: a reader sees the old object or the new one, whole ---
+
+    def put(self, key: str, data: bytes | memoryview) -> None:
+        """Write a whole object."""
+        self._write(key, lambda: self._objects.put(key, data))
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write a whole object from a file, however large."""
+        self._write(key, lambda: self._objects.put_file(key, path))
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Write an object that is not there yet; whether it was ours to write. Of several writers one hears True."""
+        return self._write(key, lambda: self._objects.put_new(key, data))
+
+    def put_if(self, key: str, data: bytes, tag: str) -> bool:
+        """Replace exactly the object that `get_tagged` gave; whether it was still that one."""
+        return self._write(key, lambda: self._objects.put_if(key, data, tag))
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is removed."""
+        try:
+            self._objects.delete(key)
+        except ABSENT:
+            return
+        except Exception as cause:
+            raise self._error("delete", key, cause) from cause
+
+    def clear(self, prefix: str) -> tuple[int, int]:
+        """Remove all under a prefix; objects and bytes removed."""
+        removed = size = 0
+        for key, length in list(self.entries(prefix)):
+            self.delete(key)
+            removed, size = removed + 1, size + length
+        self._objects.prune(prefix)
+        return removed, size
+
+    def _read(self, key: str, read: Callable[[], _Result]) -> _Result | None:
+        try:
+            found = self._believed(key, read)
+        except StoreError:
+            raise
+        except Exception as cause:
+            raise self._error("read", key, cause) from cause
+        data = found.data if isinstance(found, Tagged) else found
+        if isinstance(data, bytes) and not data:
+            raise DamagedError(f"{redacted(self.url)}/{key}: found an empty object; expected data: the object is damaged")
+        return found
+
+    def _believed(self, key: str, read: Callable[[], _Result]) -> _Result | None:
+        """The object, or None where two more requests agree that it is not there."""
+        try:
+            return read()
+        except ABSENT:
+            if self.version(key) is None:
+                if self.local_path is not None:
+                    return None
+                time.sleep(CONFIRM_SECONDS)
+                if self.version(key) is None:
+                    return None
+        return read()
+
+    def _write(self, key: str, write: Callable[[], _Result]) -> _Result:
+        try:
+            return write()
+        except Exception as cause:
+            raise self._error("write", key, cause) from cause
+
+    def _error(self, verb: str, key: str, cause: Exception) -> StoreError:
+        """What a client's error becomes: one line without a secret."""
+        text = redacted(str(cause).split("\n\nDebug source")[0])
+        return StoreError(f"cannot {verb} {redacted(self.url)}/{key}: {' '.join(text.split())[:300]}")
+
+
+def redacted(text: str) -> str:
+    """A text without queries, user information and signing headers of URLs: signed ones carry secrets."""
+    text = re.sub(r"\?[^\s\"']*", "?…", text)
+    text = re.sub(r"(?<=://)[^/\s\"'@]*@", "…@", text)
+    return re.sub(r"(?i)(x-amz-[\w-]+|authorization|sig(?:nature)?)(\"?\s*[=:]\s*\"?)[^\s\"'&,]+", r"\1\2…", text)
+
+
+def open_objects(store: Store) -> Folder | Remote:
+    """What does the work of a store."""
+    return Remote(store.url) if store.local_path is None else Folder(store.local_path)
+
+
+@lru_cache(maxsize=64)
+def open_store(url: str) -> Store:
+    """The store of a URL or folder; one connection pool a process."""
+    scheme = urlsplit(url).scheme
+    if scheme not in SCHEMES and len(scheme) > 1:
+        raise InputError(f"found {redacted(url)!r}; expected a folder, s3://, gs:// or https://")
+    return Store(url)
