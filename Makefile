@@ -1,4 +1,4 @@
-# make demo | setup | test | lint | bench | scoreboard | lock | clean. Each does what set-up is still missing: .venv, the locked
+# make demo | setup | test | lint | bench | scoreboard | faults | lock | clean. Each does what set-up is still missing: .venv, the locked
 # packages, this package, a Java where the machine has none, Sedona's jars. To choose the interpreter: make demo PYTHON=/path/to/python
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,10 +8,11 @@ UV := VIRTUAL_ENV="$(CURDIR)/$(VENV)" PYTHONPATH=$(TOOLS) $(TOOLS)/bin/uv --quie
 # Bytecode is written once here, not compiled in every worker that may not write it.
 SYNC := $(UV) pip sync --compile-bytecode --require-hashes
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+S3_SERVER := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 START := $(shell date +%s)
 QUERY := SELECT kind, count(*) AS polygons, round(sum(area_m2) / 1e4, 1) AS hectares FROM change_polygons GROUP BY kind
 
-.PHONY: demo setup setup-dev test lint bench scoreboard lock clean
+.PHONY: demo setup setup-dev test lint bench scoreboard faults lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -81,6 +82,15 @@ $(DONE)/peers: conf/requirements-peers.txt $(DONE)/tools
 
 scoreboard: setup-dev
 	@$(BIN)/python tests/benchmarks/scoreboard.py
+
+faults: setup-dev $(DONE)/s3
+	@$(BIN)/python -m pytest --whole -q tests/faults
+
+# A real S3 server for the faults; its module carries its hash. Without Go the tests that need it say so and are skipped.
+$(DONE)/s3: $(DONE)/tools
+	@if command -v go >/dev/null; then GOTOOLCHAIN=local GOBIN=$(CURDIR)/$(TOOLS)/go go install $(S3_SERVER); \
+	  else echo "no Go on this machine: tests on a real S3 server are skipped"; fi
+	@touch $@
 
 lock: $(DONE)/tools
 	@$(COMPILE) --extra dev pyproject.toml --output-file conf/requirements-dev.txt >/dev/null

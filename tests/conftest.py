@@ -21,11 +21,19 @@ settings.register_profile("same_every_time", derandomize=True, deadline=None, da
 settings.load_profile("same_every_time")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--whole", action="store_true", help="the whole set of faults too, as `make faults` does")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The rooms that run on Spark carry its marker: `pytest -m 'not spark'` leaves them out."""
     for item in items:
         if any(item.path.is_relative_to(room) for room in NEED_SPARK):
             item.add_marker(pytest.mark.spark)
+    if not config.getoption("--whole"):
+        long = [item for item in items if item.get_closest_marker("whole")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in set(long)]
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ NAME = "r000000_c000000"
 def record(tile_id: str = NAME, state: str = "done") -> TileRecord:
     row, col = (int(part[1:]) for part in tile_id.split("_"))
     objects = {"change_score": "absent"}
-    return TileRecord(tile_id, row, col, 32 * row, 32 * col, 32, 32, state, None, 10, 0, 0, 1, 0.5, 1000, 1 << 20, objects)
+    return TileRecord(tile_id, row, col, 32 * row, 32 * col, 32, 32, state, None, 10, 0, 0, 0, 1, 0.5, 1000, 1 << 20, objects)
 
 
 def text(**changes: Any) -> bytes:

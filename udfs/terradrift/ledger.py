@@ -36,6 +36,7 @@ class TileRecord:
     n_valid: int
     n_bad_norm: int
     missing_objects: int
+    absent_years: int
     attempts: int
     seconds: float
     bytes_read: int

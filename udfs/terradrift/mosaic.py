@@ -141,6 +141,15 @@ def open_mosaic(url: str, variable: str = "embeddings", quantization: str | None
         store = open_store(mosaic_location(str(url)))
     except ValueError as cause:
         raise InputError(f"mosaic: {cause}") from None
+    try:
+        return _open(store, variable, quantization)
+    except InputError:
+        if store.local_path is not None:
+            raise
+    return _open(store, variable, quantization)  # what was damaged on its way is whole the second time
+
+
+def _open(store: Store, variable: str, quantization: str | None) -> Mosaic:
     group_bytes = _metadata(store, "zarr.json", "a Zarr v3 group")
     where = f"mosaic {store.url}"
     group = parse_json(group_bytes, f"{where}/zarr.json")

@@ -25,6 +25,8 @@ class ReadReport:
     bytes_read: int = 0
     missing_objects: int = 0
     """Objects confirmed absent: no data."""
+    absent_years: int = 0
+    """Of these, objects that the same ground has in other years."""
 
 
 _AROUND_CHUNK = 1 << 16  # what a compressor may add to values that it cannot compress
@@ -46,6 +48,8 @@ class ChunkReader:
     report: ReadReport
     indexes: dict[tuple[int, ...], npt.NDArray[np.uint64] | None] = field(default_factory=dict)
     """Indexes of shards read so far; None = the shard is absent."""
+    is_there: dict[tuple[int, ...], bool] = field(default_factory=dict)
+    """Objects asked for so far."""
     buffer: npt.NDArray[Any] | None = None
 
     def fetch(self, pool: ThreadPoolExecutor, row: int, cols: list[int]) -> list[Future[tuple[Chunks, ReadReport]]]:
@@ -76,10 +80,12 @@ class ChunkReader:
             data = store.get(key)
             if data is not None and not data:
                 raise StoreError(f"{store.url}/{key}: found an empty object; expected a chunk: the object is damaged")
+            self.is_there[shard] = data is not None
             found = {} if data is None else {_position(chunks[0]): data}
             return found, ReadReport(1, 0 if data is None else len(data), int(data is None))
         if shard not in self.indexes:
             self.indexes[shard] = self._read_index(key, report)
+            self.is_there[shard] = self.indexes[shard] is not None
         index = self.indexes[shard]
         if index is None:
             return {}, report
@@ -152,7 +158,9 @@ class ChunkReader:
         return _as_vectors(codes, layout) if self.plain else codes
 
     def close(self) -> None:
-        """Give the memory of the blocks back."""
+        """Count what is absent in some years alone; give the memory of the blocks back."""
+        grounds = {shard[1:] for shard, is_there in self.is_there.items() if is_there}
+        self.report.absent_years += sum(not there and shard[1:] in grounds for shard, there in self.is_there.items())
         if self.buffer is not None:
             BUFFERS.give(self.buffer)
             self.buffer = None

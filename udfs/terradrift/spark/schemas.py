@@ -108,6 +108,7 @@ TILES = StructType(
         column("n_valid", LONG, "pixels with a change score", "px"),
         column("n_bad_norm", LONG, "pixel-years left out because their norm is not one"),
         column("missing_objects", LONG, "objects confirmed absent: no data"),
+        column("absent_years", LONG, "of these, objects that the same ground has in other years"),
         column("attempts", INT, "tries of the tile"),
         column("seconds", DOUBLE, "time of the last try", "s"),
         column("bytes_read", LONG, "compressed bytes read", "B"),

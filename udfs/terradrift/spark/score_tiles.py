@@ -49,14 +49,25 @@ def score_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
     counts = tile_counts(run)
     if counts["failed"] and not run.allow_partial:
         raise IncompleteError(_failure(run, counts["failed"]))
-    return {"tiles": counts}
+    return {"tiles": counts, "warnings": _gaps_in_time(counts)}
 
 
 def tile_counts(run: Run) -> dict[str, int]:
-    """Tiles by state, pixel-years of a bad norm, missing objects."""
-    tiles = _table(run).to_table(columns=["state", "n_bad_norm", "missing_objects"])
+    """Tiles by state, pixel-years of a bad norm, missing objects, those that other years have."""
+    sums = ("n_bad_norm", "missing_objects", "absent_years")
+    tiles = _table(run).to_table(columns=["state", *sums])
     states = {state: pc.sum(pc.equal(tiles["state"], state)).as_py() or 0 for state in ("done", "empty", "failed")}
-    return states | {name: pc.sum(tiles[name]).as_py() or 0 for name in ("n_bad_norm", "missing_objects")}
+    return states | {name: pc.sum(tiles[name]).as_py() or 0 for name in sums}
+
+
+def _gaps_in_time(counts: dict[str, int]) -> list[str]:
+    """What to say where ground has objects in some years and none in others."""
+    if not (n := counts["absent_years"]):
+        return []
+    return [
+        f"mosaic: {n} objects are absent, twice asked for, where other years have one: no data in those years; the table of "
+        "tiles says where (absent_years); if they should be there, run again with --fresh"
+    ]
 
 
 def unscored_tiles(run: Run) -> Iterator[dict[str, Any]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
@@ -17,6 +18,9 @@ from obstore import store as object_stores
 
 CLIENT = {"timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
 RETRY = {"max_retries": 6, "retry_timeout": timedelta(seconds=120)}
+
+REQUEST_TIMEOUT_PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds before a request is sent again that S3 answered with 400 RequestTimeout: the client takes every 400 for final."""
 
 _S3_CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
@@ -29,6 +33,8 @@ ABSENT = (exceptions.NotFoundError, FileNotFoundError)
 """The client's two words for an object that is not there."""
 
 _REGION_IN_BUCKET = re.compile(r"^([a-z]{2}(?:-[a-z]+)+-\d)\.")
+
+_Result = TypeVar("_Result")
 
 
 class Remote:
@@ -115,3 +121,26 @@ def _s3_options(bucket: str) -> dict[str, Any]:
     if not os.environ.get("AWS_REGION") and not os.environ.get("AWS_DEFAULT_REGION"):
         options["region"] = region.group(1) if region else "us-east-1"
     return options
+
+
+def patiently(ask: Callable[[], _Result]) -> _Result:
+    """What a request gives; sent again where S3 says that it waited too long for it."""
+    for pause in REQUEST_TIMEOUT_PAUSES:
+        try:
+            return ask()
+        except exceptions.BaseError as cause:
+            if "RequestTimeout" not in str(cause):
+                raise
+        time.sleep(pause)
+    return ask()
+
+
+def advice(cause: Exception) -> str:
+    """What to do about an error of the client, to stand before its own words."""
+    if "Expired" in str(cause):
+        return "the credentials have expired: renew them and run again, finished tiles are kept; "
+    if isinstance(cause, exceptions.PermissionDeniedError):
+        return "403, so no telling whether it is there: allow reading and, on S3, s3:ListBucket; "
+    if isinstance(cause, exceptions.UnauthenticatedError):
+        return "401: set credentials in the environment (AWS_*, GOOGLE_APPLICATION_CREDENTIALS); "
+    return ""

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from terradrift.errors import DamagedError, InputError, StoreError
 from terradrift.store.folder import Folder
-from terradrift.store.remote import ABSENT, Remote
+from terradrift.store.remote import ABSENT, Remote, advice, patiently
 
 SCHEMES = ("", "file", "s3", "gs", "https", "http")
 
@@ -93,11 +93,13 @@ class Store:
     def version(self, key: str) -> Version | None:
         """Size and tag of an object."""
         try:
-            return Version(*self._objects.head(key))
-        except ABSENT:
-            return None
+            found = self._head(key)
+            if found is None and self.local_path is None:
+                time.sleep(CONFIRM_SECONDS)
+                found = self._head_if_readable(key)
         except Exception as cause:
             raise self._error("look up", key, cause) from cause
+        return found
 
     def size(self, key: str) -> int | None:
         """Bytes of an object."""
@@ -151,9 +153,23 @@ class Store:
         self._objects.prune(prefix)
         return removed, size
 
+    def _head(self, key: str) -> Version | None:
+        try:
+            return Version(*patiently(lambda: self._objects.head(key)))
+        except ABSENT:
+            return None
+
+    def _head_if_readable(self, key: str) -> Version | None:
+        """What a look-up gives where another kind of request finds the object."""
+        try:
+            patiently(lambda: self._objects.get_ranges(key, [0], [1]))
+        except ABSENT:
+            return None
+        return self._head(key)
+
     def _read(self, key: str, read: Callable[[], _Result]) -> _Result | None:
         try:
-            found = self._believed(key, read)
+            found = self._believed(key, lambda: patiently(read))
         except StoreError:
             raise
         except Exception as cause:
@@ -168,24 +184,24 @@ class Store:
         try:
             return read()
         except ABSENT:
-            if self.version(key) is None:
+            if self._head(key) is None:
                 if self.local_path is not None:
                     return None
                 time.sleep(CONFIRM_SECONDS)
-                if self.version(key) is None:
+                if self._head(key) is None:
                     return None
         return read()
 
     def _write(self, key: str, write: Callable[[], _Result]) -> _Result:
         try:
-            return write()
+            return patiently(write)
         except Exception as cause:
             raise self._error("write", key, cause) from cause
 
     def _error(self, verb: str, key: str, cause: Exception) -> StoreError:
         """What a client's error becomes: one line without a secret."""
         text = redacted(str(cause).split("\n\nDebug source")[0])
-        return StoreError(f"cannot {verb} {redacted(self.url)}/{key}: {' '.join(text.split())[:300]}")
+        return StoreError(f"cannot {verb} {redacted(self.url)}/{key}: {advice(cause)}{' '.join(text.split())[:300]}")
 
 
 def redacted(text: str) -> str:

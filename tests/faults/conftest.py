@@ -1,0 +1,65 @@
+"""The table that `make faults` ends with: what was tried, and how often the outcome was right."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+ROWS = {
+    "R1": "one fault at every storage operation, then a re-run",
+    "R2": "SIGKILL of driver, executor, Python worker, then a re-run",
+    "R3": "outputs identical whatever the executors, the order and the faults",
+    "R4": "work redone after a kill, within what was in flight",
+    "R5": "network faults while reading a mosaic: right values, an error, or absence confirmed",
+    "R6": "damage to what we wrote, found",
+    "R7": "bad input refused in one line",
+    "R8": "hostile input stopped",
+    "R9": "peak memory within the plan's",
+    "R10": "races for one output, one winner",
+    "R11": "disk full, then a re-run",
+    "R12": "places searched for secrets, none there",
+    "R13": "sockets listening, none off loopback",
+    "R14": "time with executors killed, within 1.5 of a clean run's",
+    "R15": "objects and requests as planned",
+    "R16": "dependencies locked, above their floors, listed",
+}
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """`tally("R5", right=17, wrong=0)`: cases that one test counts by itself, before it asserts that none is wrong."""
+
+    def count(row: str, right: int, wrong: int = 0) -> None:
+        assert row in ROWS
+        request.node.user_properties.append(("tally", (row, right, wrong)))
+
+    return count
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> object:
+    """A test of the marker `row` is one case."""
+    report = yield
+    if (marker := item.get_closest_marker("row")) and (report.failed or (report.when == "call" and report.passed)):
+        report.user_properties.append(("tally", (marker.args[0], int(report.passed), int(report.failed))))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    right: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    for kind in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(kind, []):
+            for name, found in getattr(report, "user_properties", ()):
+                if name == "tally":
+                    right[found[0]] += found[1]
+                    wrong[found[0]] += found[2]
+    if not right and not wrong:
+        return
+    terminalreporter.section("faults")
+    terminalreporter.write_line(f"{'':4} {'cases':>7} {'right':>7} {'wrong':>7}  what")
+    for row, what in ROWS.items():
+        if cases := right[row] + wrong[row]:
+            terminalreporter.write_line(f"{row:4} {cases:7,} {right[row]:7,} {wrong[row]:7,}  {what}")
