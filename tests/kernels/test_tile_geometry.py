@@ -34,8 +34,7 @@ def to_rings(shapes: list[shapely.MultiPolygon]) -> Rings:
     """Shapes on whole numbers, as they are."""
     coordinates, (ring, part, feature) = shapely.to_ragged_array(np.array(shapes))[1:]
     x, y = coordinates.T.copy()
-    none = np.zeros(len(part) - 1)
-    return snap(x, y, *(np.asarray(a, np.int64) for a in (ring, part, feature)), none, 1, 0.0, 0, True)
+    return snap(x, y, *(np.asarray(a, np.int64) for a in (ring, part, feature)), 1, 0.0, 0, True)[0]
 
 
 def to_shape(rings: Rings, feature: int) -> shapely.MultiPolygon:
@@ -52,13 +51,11 @@ def to_shape(rings: Rings, feature: int) -> shapely.MultiPolygon:
     return shapely.MultiPolygon([shapely.Polygon(p[0], p[1:]) for p in parts])
 
 
-def snap_one(
-    ring: np.ndarray, world: int = 2**20, tolerance: float = 0.0, fraction: float = 0.0, square: int = 0, keep_all: bool = True
-) -> Rings:
+def snap_one(ring: np.ndarray, world: int = 2**20, tolerance: float = 0.0) -> Rings:
     """One ring, coordinates as fractions of the world."""
     x, y = ring.T.copy()
     one = np.array([0, 1])
-    return snap(x, y, np.array([0, len(ring)]), one, one, np.array([fraction]), world, tolerance, square, keep_all)
+    return snap(x, y, np.array([0, len(ring)]), one, one, world, tolerance, 0, True)[0]
 
 
 def test_mercator_is_epsg_3857() -> None:
@@ -135,39 +132,39 @@ def test_thin_ring_that_simplification_flattens_is_drawn_unsimplified() -> None:
     assert to_shape(rings, 0).equals(shapely.Polygon(ring * 4096))
 
 
-def test_small_holes_are_filled() -> None:
+def test_small_holes_are_filled_and_told() -> None:
     def square(side: float, reverse: bool) -> np.ndarray:
         ring = np.array([[0, 0], [0, 1], [1, 1], [1, 0]]) * side / 4096 + 0.5
         return ring[::-1] if reverse else ring
 
     for side, rings_left in ((3.9, 1), (4.1, 2)):  # a quarter of the floor is 16 square units
         ring = np.concatenate([square(100, False) - 20 / 4096, square(side, False)])
-        rings = snap(*ring.T.copy(), np.array([0, 4, 8]), np.array([0, 2]), np.array([0, 1]), np.zeros(1), 4096, 0.0, 8, False)
+        rings, spots = snap(*ring.T.copy(), np.array([0, 4, 8]), np.array([0, 2]), np.array([0, 1]), 4096, 0.0, 64, False)
         assert rings.ring_start.size - 1 == rings_left
+        assert spots.part.tolist() == [-1, -1]
+        assert spots.area == pytest.approx([0, -15.21 if rings_left == 1 else 16 - 16.81])
+        assert (spots.x[1], spots.y[1]) == (2049 + (side > 4), 2049 + (side > 4))
 
 
-def test_dithered_area_is_right_and_what_is_drawn_stays() -> None:
-    """Small polygons: the squares' area equals the polygons', and each zoom draws what the one before drew."""
-    rng = np.random.default_rng(5)
-    count = 20_000
-    sides = rng.uniform(0.2, 3.0, count) / 2**22  # of the world: far below 8 units at 2**22
-    corner = rng.uniform(0.2, 0.8, (count, 1, 2))
-    rings = corner + np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * sides[:, None, None]
-    x, y = rings.reshape(-1, 2).T.copy()
-    one_each = np.arange(count + 1)
-    fraction = hash_fraction(np.arange(count))
-    before = np.zeros(count, bool)
-    for zoom in range(8, 15):
-        world = 4096 << zoom
-        drawn = snap(x, y, one_each * 4, one_each, one_each, fraction, world, 4.0, 8, False)
-        shown = np.diff(drawn.feature_start) > 0
-        assert (shown >= before).all()
-        before = shown
-        area = double_areas(drawn.x, drawn.y, drawn.ring_start).sum() / 2
-        truth = (sides**2).sum() * world**2
-        assert area == pytest.approx(truth, rel=5 / np.sqrt(shown.sum()))
-    everything = snap(x, y, one_each * 4, one_each, one_each, fraction, 4096, 4.0, 8, True)
-    assert (np.diff(everything.feature_start) == 1).all()
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.sampled_from([256, 4096, 2**16]))
+def test_what_is_drawn_and_what_is_lacking_are_the_whole(seed: int, world: int) -> None:
+    """Polygons with holes at any scale: areas of rings and of spots sum to the true area, part by part or at once."""
+    rng = np.random.default_rng(seed)
+    shapes = [blobs(rng, 8), shapely.MultiPolygon([shapely.Polygon(star(rng, 3, 3, 2, 12))])]
+    coordinates, nested = shapely.to_ragged_array(np.array(shapes))[1:]
+    x, y = 0.2 + coordinates.T.copy() / 16
+    ring, part, feature = (np.asarray(a, np.int64) for a in nested)
+    rings, spots = snap(x, y, ring, part, feature, world, 4.0, 64, False)
+    drawn = double_areas(rings.x, rings.y, rings.ring_start).sum() / 2
+    truth = sum(shape.area for shape in shapes) * (world / 16) ** 2
+    assert drawn + spots.area.sum() == pytest.approx(truth)
+    parts = [part for shape in shapes for part in shape.geoms]
+    small = [k for k, one in enumerate(parts) if one.area * (world / 16) ** 2 < 64]
+    assert spots.part[spots.part >= 0].tolist() == small
+    everything, none = snap(x, y, ring, part, feature, world, 4.0, 64, True)
+    assert none.part.size == 0
+    assert (np.diff(everything.feature_start) > 0).all()
 
 
 @settings(max_examples=300, deadline=None)
@@ -178,7 +175,7 @@ def test_surely_valid_is_never_wrong(seed: int, count: int, rings: int, size: in
     lines = [rng.integers(0, size, (count, 2)) for _ in range(rings)]
     x, y = np.concatenate(lines).astype(float).T.copy()
     starts = np.arange(rings + 1) * count
-    tidy = snap(x, y, starts, np.array([0, rings]), np.array([0, 1]), np.zeros(1), 1, 0.0, 0, True)
+    tidy = snap(x, y, starts, np.array([0, rings]), np.array([0, 1]), 1, 0.0, 0, True)[0]
     if surely_valid(tidy)[0]:
         assert shapely.is_valid(to_shape(tidy, 0))
 
@@ -303,7 +300,7 @@ def test_self_crossing_rings_stay_in_their_tiles() -> None:
     rng = np.random.default_rng(0)
     for _ in range(100):
         line = rng.integers(-20, 60, (8, 2)).astype(float)
-        rings = snap(*line.T.copy(), np.array([0, 8]), *[np.array([0, 1])] * 2, np.zeros(1), 1, 0.0, 0, True)
+        rings = snap(*line.T.copy(), np.array([0, 8]), *[np.array([0, 1])] * 2, 1, 0.0, 0, True)[0]
         pieces = clip_to_tiles(rings, 4, 10, 2).rings
         assert min(pieces.x.min(), pieces.y.min()) >= -2
         assert max(pieces.x.max(), pieces.y.max()) <= 12

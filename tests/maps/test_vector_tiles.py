@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,18 @@ import pyarrow as pa
 import pyogrio
 import pytest
 import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pmtiles.reader import MmapSource, all_tiles
 from pmtiles.tile import zxy_to_tileid
 from test_pmtiles import verify
 
 from terradrift.errors import InputError
 from terradrift.kernels.tile_geometry import mercator
-from terradrift.maps.pmtiles import TileIndex, tile_xyz, write_archive, zoom_start
+from terradrift.maps.pmtiles import TileIndex, tile_xyz, write_archive
+from terradrift.maps.tile_options import TileOptions, archive_metadata, field_types
 from terradrift.maps.tile_pairs import tile_pairs
-from terradrift.maps.vector_tiles import EncodedTile, TileOptions, archive_metadata, encode_tiles, field_types
+from terradrift.maps.vector_tiles import EncodedTile, encode_tiles
 
 LAYERS = {
     "counties": ("us-atlas_counties-10m.topojson", "counties", (3, 6)),
@@ -50,10 +54,11 @@ def stars(count: int, seed: int, bounds: tuple[float, float, float, float], radi
     return shapely.polygons(np.stack([x, y], axis=2))
 
 
+IN_ORDER = [("tile_id", "ascending"), ("feature_id", "ascending"), ("rank", "ascending")]
+
+
 def sorted_pairs(batch: pa.RecordBatch, options: TileOptions) -> pa.Table:
-    return pa.Table.from_batches([rows.pairs for rows in tile_pairs(batch, options)]).sort_by(
-        [("tile_id", "ascending"), ("feature_id", "ascending")]
-    )
+    return pa.Table.from_batches([rows.pairs for rows in tile_pairs(batch, options)]).sort_by(IN_ORDER)
 
 
 def make_tiles(batch: pa.RecordBatch, options: TileOptions, rows: int = 10_000) -> list[EncodedTile]:
@@ -88,22 +93,60 @@ def assert_valid(tiles: list[EncodedTile]) -> dict[int, set[int]]:
     return seen
 
 
-def test_covered_area_is_right_at_low_zooms() -> None:
-    """20,000 polygons, each in its own cell, most far below a pixel: what is drawn covers the true area within 5 %."""
-    shapes = stars(20_000, 1, (0.0, 0.0, 0.005, 0.003), (0.0004, 0.004))
-    row, col = np.divmod(np.arange(20_000), 142)
-    cells = np.stack([10 + col * 0.021, 45 + row * 0.014], axis=1)
-    spread = shapely.get_coordinates(shapes) + np.repeat(cells, shapely.get_num_coordinates(shapes), axis=0)
-    shapes = shapely.set_coordinates(shapes, spread)
-    truth = shapely.area(shapely.transform(shapes, lambda xy: np.stack(mercator(*xy.T), axis=1))).sum()
-    covered: dict[int, float] = defaultdict(float)
-    tile = shapely.box(0, 0, 4096, 4096)
-    tiles = make_tiles(table(shapes), TileOptions(min_zoom=8, max_zoom=11))
-    for (zoom, _, _), features in map(decode, (t for t in tiles if t.tile_id < zoom_start(11))):
-        shown = shapely.intersection([feature["geometry"] for feature in features], tile)
-        covered[zoom] += shapely.area(shown).sum() / 4096**2 / 4**zoom
-    assert {zoom: abs(area / truth - 1) < 0.05 for zoom, area in covered.items()} == dict.fromkeys((8, 9, 10), True)
-    assert sum(tile.dropped for tile in tiles) == 0
+def mercator_areas(shapes: Any) -> np.ndarray:
+    """Of each shape in degrees, as a share of the Web Mercator square."""
+    return shapely.area(shapely.transform(shapes, lambda xy: np.stack(mercator(*xy.T), axis=1)))
+
+
+def covered(features: list[dict[str, Any]]) -> float:
+    """Square units that a tile's features cover."""
+    shapes = [feature["geometry"] for feature in features]
+    return shapely.union_all(shapes).intersection(shapely.box(0, 0, 4096, 4096)).area
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 1500), st.sampled_from([0.0002, 0.002, 0.02]))
+def test_each_tile_covers_the_area_of_its_polygons(seed: int, count: int, largest: float) -> None:
+    """Polygons far below a pixel or above it, few or many, apart or crowded: every tile of every zoom, as its polygons are small.
+
+    Each lies in a cell of its own, so that none covers another; what the grid's whole units cannot show is left out.
+    """
+    rng = np.random.default_rng(seed)
+    cell = 2.5 * largest
+    across = math.isqrt(count - 1) + 1
+    col, row = rng.permutation(np.stack(np.divmod(np.arange(across**2), across), axis=1))[:count].T
+    shapes = stars(count, seed, (0, 0, 0, 0), (largest / 30, largest))
+    moved = np.repeat(np.stack([5 + col * cell, 20 + row * cell], axis=1), shapely.get_num_coordinates(shapes), axis=0)
+    shapes = shapely.set_coordinates(shapes, shapely.get_coordinates(shapes) + moved)
+    truth = mercator_areas(shapes)
+    middle = np.stack(mercator(*(shapely.bounds(shapes)[:, [0, 1]] + shapely.bounds(shapes)[:, [2, 3]]).T / 2), axis=1)
+    total: dict[int, float] = defaultdict(float)
+    drawn: dict[int, set[int]] = defaultdict(set)
+    for (zoom, x, y), features in map(decode, make_tiles(table(shapes), TileOptions(min_zoom=2, max_zoom=12))):
+        assert len({feature["id"] for feature in features}) == len(features)
+        drawn[zoom] |= {feature["id"] for feature in features}
+        total[zoom] += covered(features)
+        units = truth * (4096 << zoom) ** 2
+        here = (np.floor(middle * 2**zoom) == (x, y)).all(axis=1)
+        if zoom < 12 and units.max() < 64 and here.any():  # all are squares
+            assert abs(covered(features) - max(units[here].sum(), len(features))) <= 0.5
+    for zoom in range(2, 12):
+        assert drawn[zoom] <= drawn[zoom + 1], "what is shown stays shown"
+        units = truth.sum() * (4096 << zoom) ** 2
+        if units > 200:
+            assert total[zoom] == pytest.approx(units, rel=0.05)
+
+
+def test_few_small_polygons_in_many_tiles_are_shown_as_often_as_they_cover() -> None:
+    """One of a third of a unit in each of 600 tiles: about 200 are drawn, as a unit."""
+    step = 360 / 2**9
+    col, row = np.divmod(np.arange(600), 30)
+    x, y = -100 + col * step, (row - 15) * step
+    side = step / 4096 / 3**0.5
+    tiles = make_tiles(table(shapely.box(x, y, x + side, y + side)), TileOptions(min_zoom=9, max_zoom=10))
+    areas = [covered(features) for (zoom, _, _), features in map(decode, tiles) if zoom == 9]
+    assert set(areas) == {1.0}
+    assert 160 < len(areas) < 240
 
 
 def test_ids_and_attributes_survive() -> None:
@@ -133,7 +176,7 @@ def test_ids_and_attributes_survive() -> None:
     for tile in make_tiles(batch, TileOptions(min_zoom=3, max_zoom=9), rows=97):
         (zoom, _, _), features = decode(tile)
         ids = [feature["id"] for feature in features]
-        assert ids == sorted(ids)
+        assert len(set(ids)) == len(ids)
         for feature in features:
             row = dict(rows[feature["id"] - 1])
             del row["geometry"]
@@ -152,7 +195,7 @@ def test_batches_may_cut_tiles_anywhere() -> None:
     for rows in (1, 3, 50):
         assert make_tiles(batch, options, rows) == whole
     halves = pa.concat_tables([sorted_pairs(part, options) for part in (batch.slice(250), batch.slice(0, 250))])
-    halves = halves.sort_by([("tile_id", "ascending"), ("feature_id", "ascending")]).combine_chunks()
+    halves = halves.sort_by(IN_ORDER).combine_chunks()
     assert list(encode_tiles([pa.RecordBatch.from_pylist([], halves.schema), *halves.to_batches()], options)) == whole
     assert list(encode_tiles([], options)) == []
 
@@ -337,7 +380,6 @@ def test_missing_columns_are_named() -> None:
     [
         {"min_zoom": 5, "max_zoom": 4},
         {"max_zoom": 19},
-        {"area_floor": 50},
         {"area_floor": 0},
         {"buffer": 80},
         {"tolerance": -1},

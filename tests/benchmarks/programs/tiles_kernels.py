@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from tree_figures import report
 
 from terradrift.maps.pmtiles import TileIndex, write_archive
+from terradrift.maps.tile_options import TileOptions, archive_metadata, field_types
 from terradrift.maps.tile_pairs import tile_pairs
-from terradrift.maps.vector_tiles import TileOptions, archive_metadata, encode_tiles, field_types
+from terradrift.maps.vector_tiles import encode_tiles
 
 table, archive = Path(sys.argv[1]), Path(sys.argv[2])
 ROWS = 10_000
@@ -30,7 +31,9 @@ def work(rows: int = sys.maxsize) -> dict[str, float | str]:
         read += batch.num_rows
         if read >= rows:
             break
-    ordered = pa.Table.from_batches(pairs).sort_by([("tile_id", "ascending"), ("feature_id", "ascending")]).combine_chunks()
+    ordered = (
+        pa.Table.from_batches(pairs).sort_by([(name, "ascending") for name in ("tile_id", "feature_id", "rank")]).combine_chunks()
+    )
     blob = archive.with_suffix(".blob")
     tiles, offset = [], 0
     with blob.open("wb") as out:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tree_figures import report
 
-from terradrift.maps.vector_tiles import TileOptions
+from terradrift.maps.tile_options import TileOptions
 from terradrift.spark.session import spark_session
 from terradrift.spark.tiles_job import read_geometry_column, web_polygons
 from terradrift.spark.vector_tiles import export_pmtiles

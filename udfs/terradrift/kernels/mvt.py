@@ -43,10 +43,21 @@ def polygon_commands(rings: Rings) -> Messages:
     return Messages(*_polygon_commands(*rings))
 
 
+def place_commands(x: Array, y: Array) -> Messages:
+    """A MoveTo to each place."""
+    corners = np.arange(x.size + 1)
+    return Messages(*_polygon_commands(x, y, corners, corners))
+
+
 def polygon_measures(commands: Messages) -> tuple[Array, Array]:
     """Of every geometry: its area in square units, (feature) float64, and (feature, 4) int64 xmin, ymin, xmax, ymax."""
     areas, bounds = _polygon_measures(*commands)
     return areas, bounds
+
+
+def polygon_rings(commands: Messages) -> Rings:
+    """The polygons that the commands draw: the inverse of `polygon_commands`."""
+    return Rings(*_polygon_rings(*commands))
 
 
 def integer_values(values: Array) -> Messages:
@@ -200,6 +211,30 @@ def _polygon_measures(data: Any, start: Any) -> Any:
         areas[feature] = area2 / 2
         bounds[feature, 0], bounds[feature, 1], bounds[feature, 2], bounds[feature, 3] = xmin, ymin, xmax, ymax
     return areas, bounds
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _polygon_rings(data: Any, start: Any) -> Any:
+    room = (start[-1] - start[0]) // 2 + 1  # a vertex is two varints at least
+    out_x, out_y = np.empty(room, np.int64), np.empty(room, np.int64)
+    rings, features = np.zeros(room + 1, np.int64), np.zeros(start.size, np.int64)
+    end, count = 0, 0
+    for feature in range(start.size - 1):
+        at, x, y = start[feature], 0, 0
+        while at < start[feature + 1]:
+            command, at = _take(data, at)
+            if command & 7 == CLOSE_PATH:
+                count += 1
+                rings[count] = end
+                continue
+            for _ in range(command >> 3):
+                dx, at = _take(data, at)
+                dy, at = _take(data, at)
+                x, y = x + ((dx >> 1) ^ -(dx & 1)), y + ((dy >> 1) ^ -(dy & 1))
+                out_x[end], out_y[end] = x, y
+                end += 1
+        features[feature + 1] = count
+    return out_x[:end], out_y[:end], rings[: count + 1], features
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)

@@ -6,7 +6,7 @@ happens on that one grid before anything is cut, so neighbouring tiles hold the 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -35,28 +35,42 @@ def hash_fraction(ids: Array) -> Array:
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
 
 
+class Spots(NamedTuple):
+    """Area that the rings of a grid lack, and where."""
+
+    part: Array
+    """(spot) int64: the part that is too small to be drawn, or -1 where a ring is drawn larger or smaller than it is."""
+    x: Array
+    """(spot) int64, units."""
+    y: Array
+    """(spot) int64, units, southwards."""
+    area: Array
+    """(spot) float64, square units; negative where too much is drawn."""
+
+
 def snap(
     x: Array,
     y: Array,
     ring_start: Array,
     part_start: Array,
     feature_start: Array,
-    fraction: Array,
     world: int,
     tolerance: float,
-    square: int,
+    floor: int,
     keep_all: bool,
-) -> Rings:
-    """Features on the grid `world` units wide, simplified: real polygons where they are large, dithered squares where not.
+) -> tuple[Rings, Spots]:
+    """Features on the grid `world` units wide, simplified, and what of their area is missing from them.
 
     `x`, `y` (vertex) are fractions of the world; `ring_start` (ring + 1), `part_start` (part + 1, counts rings, outer ring
     first) and `feature_start` (feature + 1, counts parts) nest. Douglas-Peucker keeps every point farther than `tolerance`
-    units. A part below the floor of `square`**2 units is drawn as a square of the floor's size when area / floor exceeds its
-    `fraction` (part) in [0, 1), else not at all: the drawn area is right on average, and a part once drawn stays drawn at
-    larger zooms. With `keep_all` every part is drawn as it is. A ring that the grid flattens is drawn unsimplified, and a
-    part that it flattens altogether as a square of its area, one unit at least. Holes below a quarter of the floor are filled.
+    units. A part below `floor` square units is a spot alone, holes below a quarter of it are filled; with `keep_all` every part
+    is drawn as it is, and there are no spots. A ring that the grid flattens is drawn unsimplified, and a part that it flattens
+    altogether as a square of its area, one unit at least.
     """
-    return Rings(*_snap(x, y, ring_start, part_start, feature_start, fraction, float(world), float(tolerance), square, keep_all))
+    *rings, part, spot_x, spot_y, area = _snap(
+        x, y, ring_start, part_start, feature_start, float(world), float(tolerance), float(floor), keep_all
+    )
+    return Rings(*rings), Spots(part, spot_x, spot_y, area)
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -150,18 +164,25 @@ def _square(x: Any, y: Any, world: float, side: int, out_x: Any, out_y: Any) -> 
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
+def _unit(a: Any, world: float) -> Any:
+    """The unit in the middle of a ring's bounds, on one axis."""
+    return min(max(np.int64(np.floor((a.min() + a.max()) / 2 * world)), 0), np.int64(world) - 1)
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def _snap(
-    x: Any, y: Any, ring_start: Any, part_start: Any, feature_start: Any, fraction: Any,
-    world: float, tolerance: float, square: int, keep_all: bool,
+    x: Any, y: Any, ring_start: Any, part_start: Any, feature_start: Any,
+    world: float, tolerance: float, floor: float, keep_all: bool,
 ) -> Any:  # fmt: skip
     room = x.size + 4 * (part_start.size - 1)
     out_x, out_y = np.empty(room, np.int64), np.empty(room, np.int64)
     out_rings, out_features = np.zeros(ring_start.size, np.int64), np.zeros(feature_start.size, np.int64)
+    spot_part, spot_area = np.empty(ring_start.size, np.int64), np.empty(ring_start.size)
+    spot_x, spot_y = np.empty(ring_start.size, np.int64), np.empty(ring_start.size, np.int64)
     areas = double_areas(x, y, ring_start)
     for ring in range(areas.size):
         areas[ring] = abs(areas[ring]) / 2 * world * world
-    floor = square * square
-    end, rings = 0, 0
+    end, rings, spots = 0, 0, 0
     for feature in range(feature_start.size - 1):
         for part in range(feature_start[feature], feature_start[feature + 1]):
             outer, last = part_start[part], part_start[part + 1]
@@ -169,23 +190,32 @@ def _snap(
             for ring in range(outer + 1, last):
                 area -= areas[ring]
             small = area < floor and not keep_all
-            if small and area <= fraction[part] * floor:
-                continue
-            square_only = small
-            for ring in range(outer, last):
-                if square_only and ring > outer:
+            square_only = False
+            for ring in range(outer, outer + 1 if small else last):
+                if square_only:
                     break
-                if ring > outer and areas[ring] * 4 < floor:
-                    continue
                 rx, ry = x[ring_start[ring] : ring_start[ring + 1]], y[ring_start[ring] : ring_start[ring + 1]]
-                to_x, to_y = out_x[end:], out_y[end:]
-                n = 0 if small else _snap_ring(rx, ry, world, tolerance, ring == outer, to_x, to_y)
-                if n == 0 and ring == outer:
-                    square_only = True
-                    n = _square(rx, ry, world, square if small else max(1, round(np.sqrt(max(area, 0.0)))), to_x, to_y)
-                if n:
-                    end += n
-                    rings += 1
-                    out_rings[rings] = end
+                true, drawn = areas[ring], 0.0
+                if small:
+                    true = max(area, 0.0)
+                elif ring == outer or areas[ring] * 4 >= floor:
+                    to_x, to_y = out_x[end:], out_y[end:]
+                    n = _snap_ring(rx, ry, world, tolerance, ring == outer, to_x, to_y)
+                    if n == 0 and ring == outer:
+                        square_only, true = True, area
+                        n = _square(rx, ry, world, max(1, round(np.sqrt(max(area, 0.0)))), to_x, to_y)
+                    if n:
+                        drawn = abs(double_area(to_x[:n], to_y[:n])) / 2
+                        end += n
+                        rings += 1
+                        out_rings[rings] = end
+                if not keep_all:
+                    spot_part[spots] = part if small else -1
+                    spot_x[spots], spot_y[spots] = _unit(rx, world), _unit(ry, world)
+                    spot_area[spots] = true - drawn if ring == outer else drawn - true
+                    spots += 1
         out_features[feature + 1] = rings
-    return out_x[:end], out_y[:end], out_rings[: rings + 1], out_features
+    return (
+        out_x[:end], out_y[:end], out_rings[: rings + 1], out_features,
+        spot_part[:spots], spot_x[:spots], spot_y[:spots], spot_area[:spots],
+    )  # fmt: skip

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from terradrift.kernels.rings import Array
+from terradrift.maps.tile_options import TileOptions, field_types
 from terradrift.maps.tile_pairs import tile_pairs
 from terradrift.maps.tile_stats import TileStats
-from terradrift.maps.vector_tiles import TileOptions, field_types
 
 RUN_BYTES = 64 * 2**20
 """A task keeps about as much of pairs, and writes them as one file."""
@@ -82,7 +82,7 @@ def read_range(runs: Sequence[pa.Table], tiles: TileRange) -> pa.RecordBatch | N
     if not found:
         return None
     pairs = pa.concat_tables(found).combine_chunks()
-    order = _order(pairs["tile_id"].to_numpy(), pairs["feature_id"].to_numpy(), pairs["geometry"])
+    order = _order(pairs)
     return pairs.take(pa.array(order)).combine_chunks().to_batches()[0]
 
 
@@ -106,12 +106,14 @@ def _write_run(folder: Path, batches: list[pa.RecordBatch], stats: TileStats) ->
     return pa.RecordBatch.from_pydict(row, RUN)
 
 
-def _order(tiles: Array, features: Array, geometry: pa.ChunkedArray) -> Array:
-    """Rows by tile and feature; rows of one feature in one tile, where ids repeat, by their geometry."""
-    order = np.lexsort((features, tiles))
-    ranked = np.stack([tiles[order], features[order]])
+def _order(pairs: pa.Table) -> Array:
+    """Rows by tile, feature and rank; equal ones, where ids repeat, by their geometry."""
+    keys = [pairs[name].to_numpy() for name in ("rank", "feature_id", "tile_id")]
+    order = np.lexsort(keys)
+    ranked = np.stack(keys)[:, order]
     equal = (ranked[:, 1:] == ranked[:, :-1]).all(axis=0)
     if equal.any():
+        geometry = pairs["geometry"]
         begins = np.flatnonzero(np.diff(equal, prepend=False) & np.append(equal, False)[:-1])
         for a in begins.tolist():
             b = a + int(np.argmin(np.append(equal[a:], False))) + 1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,15 +15,17 @@ from terradrift.kernels import mvt
 from terradrift.kernels.ring_repair import rebuild
 from terradrift.kernels.rings import Array, Rings, surely_valid, take_features
 from terradrift.kernels.tile_clip import Pieces, clip_to_tiles
-from terradrift.kernels.tile_geometry import MAX_LATITUDE, hash_fraction, mercator, snap
+from terradrift.kernels.tile_geometry import MAX_LATITUDE, Spots, hash_fraction, mercator, snap
 from terradrift.kernels.wkb import BROKEN, OTHER, Shapes, read_polygons
 from terradrift.maps.pmtiles import tile_ids
-from terradrift.maps.vector_tiles import TileOptions, binary, field_types, messages, pair_schema
+from terradrift.maps.tile_options import LACKING, SMALL, WHOLE_TILE, TileOptions, field_types, pair_schema
+from terradrift.maps.vector_tiles import binary, messages
 
 MAX_ID = 2**53
 """Ids from here on are not whole in JavaScript."""
 WORLD = shapely.box(-180.0, -MAX_LATITUDE, 180.0, MAX_LATITUDE)
 MAX_LONGITUDE = 540.0  # once round the world past either edge
+MAX_RANK = 2.0**1000  # of a fraction of 0; infinite is the rank of what is drawn as it is
 SQUARE = np.array([(0, 1, 1, 0), (0, 0, 1, 1)])
 
 
@@ -53,10 +54,59 @@ def tile_pairs(batch: pa.RecordBatch, options: TileOptions) -> Iterator[ZoomPair
         fields=list(schema.field("attributes").type),
     ).take(pa.array(rows))
     for zoom in range(options.min_zoom, options.max_zoom + 1):
-        feature, tiles, commands = _zoom_pieces(polygons, zoom, options)
-        columns = [pa.array(tiles), pa.array(ids[feature]), binary(commands), attributes.take(pa.array(feature))]
+        feature, tiles, commands, spots = _zoom_pieces(polygons, zoom, options)
         drawn = int(np.count_nonzero(np.diff(feature, prepend=-1)))
-        yield ZoomPairs(zoom, drawn, pa.RecordBatch.from_arrays(columns, schema=schema))
+        pairs = [_pairs(schema, tiles, ids[feature], commands, attributes.take(pa.array(feature)), np.inf, 0)]
+        if spots.part.size:
+            pairs += _small_pairs(schema, ids, attributes, polygons, spots, zoom, options)
+        yield ZoomPairs(zoom, drawn, pa.concat_batches(pairs))
+
+
+def _pairs(
+    schema: pa.Schema, tiles: Array, ids: Array, geometry: mvt.Messages, attributes: pa.StructArray, rank: Any, area: Any
+) -> pa.RecordBatch:
+    columns = (tiles, ids, np.broadcast_to(rank, tiles.shape), np.broadcast_to(area, tiles.shape))
+    tile_id, feature_id, ranks, areas = (pa.array(np.ascontiguousarray(column)) for column in columns)
+    return pa.RecordBatch.from_arrays([tile_id, feature_id, binary(geometry), attributes, ranks, areas], schema=schema)
+
+
+def _small_pairs(
+    schema: pa.Schema,
+    ids: Array,
+    attributes: pa.StructArray,
+    polygons: _Polygons,
+    spots: Spots,
+    zoom: int,
+    options: TileOptions,
+) -> list[pa.RecordBatch]:
+    """Rows of the polygons too small to be drawn that may be shown as squares, and of the area of all."""
+    extent = options.tile_resolution
+    tiles = tile_ids(zoom, spots.x // extent, spots.y // extent)
+    area = np.rint(spots.area * (WHOLE_TILE / extent**2)).astype(np.int64)
+    small = spots.part >= 0
+    none = pa.nulls(0, attributes.type)
+    rows = []
+    for what, which in ((SMALL, small), (LACKING, ~small)):
+        tile, total = _sums(tiles[which], area[which])
+        empty = mvt.Messages(np.zeros(0, np.uint8), np.zeros(tile.size + 1, np.int64))
+        rows.append(_pairs(schema, tile, np.full(tile.size, what), empty, none.take(pa.nulls(tile.size, pa.int64())), 0.0, total))
+    part, at = spots.part[small], tiles[small]
+    with np.errstate(divide="ignore"):
+        rank = np.minimum(spots.area[small] / (options.area_floor * polygons.fraction[part]), MAX_RANK)
+    order = np.lexsort((-rank, at))
+    first = np.diff(at[order], prepend=-1) != 0
+    shown = np.sort(order[(rank[order] > 1) | (first & (rank[order] * options.area_floor > 1))])
+    feature = np.repeat(np.arange(ids.size), np.diff(polygons.feature_start))[part[shown]]
+    places = mvt.place_commands(spots.x[small][shown] % extent, spots.y[small][shown] % extent)
+    rows.append(_pairs(schema, at[shown], ids[feature], places, attributes.take(pa.array(feature)), rank[shown], 0))
+    return rows
+
+
+def _sums(tiles: Array, area: Array) -> tuple[Array, Array]:
+    """(tiles, sums): the area of each tile."""
+    order = np.argsort(tiles, kind="stable")
+    begin = np.flatnonzero(np.diff(tiles[order], prepend=-1))
+    return tiles[order][begin], np.add.reduceat(area[order], begin) if begin.size else begin
 
 
 class _Polygons(NamedTuple):
@@ -68,6 +118,7 @@ class _Polygons(NamedTuple):
     part_start: Array
     feature_start: Array
     fraction: Array
+    """(part) in [0, 1): the lower, the earlier is a part shown that is too small to be drawn."""
 
 
 def _polygons(batch: pa.RecordBatch, options: TileOptions) -> tuple[Array, Array, _Polygons]:
@@ -132,13 +183,13 @@ def _cut_at_edges(shapes: Array) -> Array:
     return np.array([shapely.MultiPolygon(parts) for parts in polygons], object)
 
 
-def _zoom_pieces(polygons: _Polygons, zoom: int, options: TileOptions) -> tuple[Array, Array, mvt.Messages]:
-    """(feature positions, tile ids, MVT commands) of what the tiles of one zoom show."""
-    rings = snap(
-        *polygons,
+def _zoom_pieces(polygons: _Polygons, zoom: int, options: TileOptions) -> tuple[Array, Array, mvt.Messages, Spots]:
+    """(feature positions, tile ids, MVT commands) of what the tiles of one zoom show, and what is too small for it."""
+    rings, spots = snap(
+        *polygons[:-1],
         world=options.tile_resolution << zoom,
         tolerance=options.tolerance,
-        square=math.isqrt(options.area_floor),
+        floor=options.area_floor,
         keep_all=zoom == options.max_zoom,
     )
     pieces = _valid_pieces(rings, zoom, options)
@@ -147,7 +198,7 @@ def _zoom_pieces(polygons: _Polygons, zoom: int, options: TileOptions) -> tuple[
     if lost.size:
         pieces = _both(pieces, lost, _valid_pieces(_unit_squares(rings, lost), zoom, options))
     tiles = tile_ids(zoom, pieces.tile_x, pieces.tile_y)
-    return pieces.feature, tiles, mvt.polygon_commands(pieces.rings)
+    return pieces.feature, tiles, mvt.polygon_commands(pieces.rings), spots
 
 
 def _valid_pieces(rings: Rings, zoom: int, options: TileOptions) -> Pieces:

@@ -1,66 +1,23 @@
-"""Vector tiles on Arrow tables: the options, and rows of (tile, feature, geometry, attributes) to encoded tiles."""
+"""Rows of (tile, feature, geometry, attributes) to encoded vector tiles, on Arrow tables."""
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from terradrift.errors import InputError
 from terradrift.kernels import mvt
-from terradrift.kernels.rings import MAX_WORLD, Array
+from terradrift.kernels.rings import Array
+from terradrift.kernels.tile_squares import covering_squares
 from terradrift.maps.pmtiles import gzip_bytes
+from terradrift.maps.tile_options import LACKING, SMALL, WHOLE_TILE, TileOptions
 
 SHRINK = 0.98
 """Of the share of polygons that a too large tile should keep by its size; the smallest take fewer bytes than the mean."""
-
-
-@dataclass(frozen=True)
-class TileOptions:
-    """How polygons become tiles. A tile unit is 1 / `tile_resolution` of a tile's edge."""
-
-    layer: str = "polygons"
-    """Name of the layer."""
-    min_zoom: int = 0
-    max_zoom: int = 13
-    """Smallest and largest zoom; every polygon is drawn at the largest."""
-    tile_resolution: int = 4096
-    """Units across a tile (the MVT extent)."""
-    buffer: float = 80 / 4096
-    """Margin drawn around each tile, as a fraction of its edge."""
-    tolerance: float = 4.0
-    """Douglas-Peucker tolerance, tile units; 0 keeps the snapped lines, for coverages whose borders must meet."""
-    area_floor: int = 64
-    """Smallest area drawn below the largest zoom, square tile units; a square number. Of smaller polygons, as many become squares
-    of this area as keep the drawn area right."""
-    max_tile_bytes: int = 500_000
-    """Largest tile, compressed; the smallest polygons of a tile beyond it are left out and counted."""
-    id_column: str = "id"
-    """Column with the feature ids: whole numbers in 0 .. 2**53 - 1; a property too, as all columns are."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_zoom <= self.max_zoom:
-            raise InputError(f"min_zoom, max_zoom: found {self.min_zoom}, {self.max_zoom}; expected 0 <= min_zoom <= max_zoom")
-        for name in ("tile_resolution", "area_floor", "max_tile_bytes"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: found {getattr(self, name)}; expected a whole number of at least 1")
-        if math.isqrt(self.area_floor) ** 2 != self.area_floor:
-            raise InputError(
-                f"area_floor: found {self.area_floor}; expected a square number; use {math.isqrt(self.area_floor) ** 2}"
-            )
-        if not 0 <= self.buffer <= 1:
-            raise InputError(f"buffer: found {self.buffer}; expected a fraction of a tile's edge, 0 to 1")
-        if not 0 <= self.tolerance < self.tile_resolution:
-            raise InputError(f"tolerance: found {self.tolerance}; expected tile units, 0 or more, below {self.tile_resolution}")
-        if self.tile_resolution << self.max_zoom > MAX_WORLD:
-            most = (MAX_WORLD // self.tile_resolution).bit_length() - 1
-            raise InputError(f"max_zoom: found {self.max_zoom}; expected at most {most} at {self.tile_resolution} units a tile")
 
 
 class EncodedTile(NamedTuple):
@@ -78,36 +35,19 @@ class EncodedTile(NamedTuple):
     """xmin, ymin, xmax, ymax of what is drawn, tile units."""
 
 
-def field_types(schema: pa.Schema, options: TileOptions) -> dict[str, str]:
-    """Property names and their TileJSON types, of the columns of a table; refuses a table that cannot become tiles."""
-    for name in (options.id_column, "geometry"):
-        if name not in schema.names:
-            raise InputError(f"{name}: no such column; found {', '.join(schema.names)}; rename or add it")
-    if not pa.types.is_binary(schema.field("geometry").type):
-        raise InputError(f"geometry: found {schema.field('geometry').type}; expected WKB as binary; use ST_AsBinary")
-    fields = {}
-    for field in schema:
-        if field.name == "geometry":
-            continue
-        if pa.types.is_boolean(field.type):
-            fields[field.name] = "Boolean"
-        elif pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-            fields[field.name] = "String"
-        elif pa.types.is_signed_integer(field.type) or pa.types.is_float32(field.type) or pa.types.is_float64(field.type):
-            fields[field.name] = "Number"
-        else:
-            raise InputError(
-                f"{field.name}: found {field.type}; expected integer, float, string or boolean; cast or leave it out"
-            )
-    if not pa.types.is_signed_integer(schema.field(options.id_column).type):
-        raise InputError(f"{options.id_column}: found {schema.field(options.id_column).type}; expected whole numbers as ids")
-    return fields
+class _Rows(NamedTuple):
+    """The rows of a tile: columns of `pair_schema`, properties as codes."""
 
+    ids: Array
+    rank: Array
+    area: Array
+    codes: Array
+    geometry: mvt.Messages
 
-def pair_schema(schema: pa.Schema) -> pa.Schema:
-    """The columns of `tile_pairs`, for polygons of `schema`."""
-    attributes = pa.struct([(field.name, field.type) for field in schema if field.name != "geometry"])
-    return pa.schema([("tile_id", pa.int64()), ("feature_id", pa.int64()), ("geometry", pa.binary()), ("attributes", attributes)])
+    def cut(self, a: int, b: int) -> _Rows:
+        """Rows a .. b."""
+        geometry = mvt.Messages(self.geometry.data, self.geometry.start[a : b + 1])
+        return _Rows(self.ids[a:b], self.rank[a:b], self.area[a:b], self.codes[a:b], geometry)
 
 
 def encode_tiles(batches: Iterable[pa.RecordBatch], options: TileOptions) -> Iterator[EncodedTile]:
@@ -117,41 +57,15 @@ def encode_tiles(batches: Iterable[pa.RecordBatch], options: TileOptions) -> Ite
     """
     for table in _whole_tiles(batches):
         tiles = table.column("tile_id").to_numpy()
-        ids = table.column("feature_id").to_numpy()
-        geometry = messages(table.column("geometry"))
         names, codes, values = _properties(table.column("attributes"))
         head = mvt.layer_head(options.layer, names, options.tile_resolution)
+        ids, rank, area = (table.column(name).to_numpy() for name in ("feature_id", "rank", "area"))
+        rows = _Rows(ids, rank, area, codes, messages(table.column("geometry")))
         begins = np.flatnonzero(np.diff(tiles, prepend=-1))
         for a, b in zip(begins, np.append(begins[1:], tiles.size), strict=True):
-            rows = mvt.Messages(geometry.data, geometry.start[a : b + 1])
-            yield _encode_tile(int(tiles[a]), head, ids[a:b], codes[a:b], values, rows, options.max_tile_bytes)
-
-
-def archive_metadata(
-    options: TileOptions, fields: Mapping[str, str], stats: Mapping[str, Any], extra: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The archive's JSON metadata: `extra` (name, attribution, ...), then vector_layers and, as `stats` gives it, tilestats.
-
-    `stats`: `count` of features, and `attributes`: of each property its `count`, `type`, `values`, `min`, `max`.
-    """
-    layer = {
-        "id": options.layer,
-        "description": "",
-        "minzoom": options.min_zoom,
-        "maxzoom": options.max_zoom,
-        "fields": dict(fields),
-    }
-    attributes = list(stats["attributes"])
-    told = {"layer": options.layer, "count": stats["count"], "geometry": "Polygon", "attributeCount": len(attributes)}
-    return {
-        "name": options.layer,
-        "type": "overlay",
-        "format": "pbf",
-        "generator": "terradrift",
-        **extra,
-        "vector_layers": [layer],
-        "tilestats": {"layerCount": 1, "layers": [{**told, "attributes": attributes}]},
-    }
+            tile = _encode_tile(int(tiles[a]), rows.cut(int(a), int(b)), values, head, options)
+            if tile:
+                yield tile
 
 
 def binary(messages: mvt.Messages) -> pa.Array:
@@ -217,25 +131,64 @@ def _values(dictionary: pa.Array) -> mvt.Messages:
     return mvt.text_values(messages(dictionary))
 
 
-def _encode_tile(
-    tile_id: int, head: Array, ids: Array, codes: Array, values: mvt.Messages, geometry: mvt.Messages, max_bytes: int
-) -> EncodedTile:
-    """One tile; while it is too large, without its smallest polygons. One polygon is always left."""
-    areas, bounds = mvt.polygon_measures(geometry)
-    largest_first = np.argsort(-areas, kind="stable")
-    data = gzip_bytes(mvt.encode_tile(head, ids, codes, values, geometry).tobytes())
-    kept = ids.size
-    while len(data) > max_bytes and kept > 1:
-        kept = max(1, min(kept - 1, int(kept * max_bytes / len(data) * SHRINK)))
-        rows = np.sort(largest_first[:kept])
-        some = messages(binary(geometry).take(pa.array(rows)))
-        data = gzip_bytes(mvt.encode_tile(head, ids[rows], codes[rows], values, some).tobytes())
-    shown = bounds[largest_first[:kept]]
-    return EncodedTile(
-        tile_id=tile_id,
-        data=data,
-        digest=hashlib.blake2b(data, digest_size=16).digest(),
-        features=kept,
-        dropped=ids.size - kept,
-        bounds=(*shown[:, :2].min(axis=0).tolist(), *shown[:, 2:].max(axis=0).tolist()),
-    )
+def _encode_tile(tile_id: int, rows: _Rows, values: mvt.Messages, head: Array, options: TileOptions) -> EncodedTile | None:
+    """One tile; while it is too large, without its smallest polygons. One polygon is always left; None where there is none."""
+    polygons, spots = np.flatnonzero(np.isinf(rows.rank)), _squares_shown(rows, options.area_floor)
+    count = polygons.size + spots.size
+    if count == 0:
+        return None
+    tile = _draw(rows, polygons, spots, values, head, options)
+    kept = count
+    while len(tile.data) > options.max_tile_bytes and kept > 1:
+        if kept == count:
+            areas, _ = mvt.polygon_measures(rows.geometry)
+            largest_first = polygons[np.argsort(-areas[polygons], kind="stable")]
+        kept = max(1, min(kept - 1, int(kept * options.max_tile_bytes / len(tile.data) * SHRINK)))
+        tile = _draw(rows, np.sort(largest_first[:kept]), spots[: max(0, kept - polygons.size)], values, head, options)
+    digest = hashlib.blake2b(tile.data, digest_size=16).digest()
+    return EncodedTile(tile_id, tile.data, digest, kept, count - kept, tile.bounds)
+
+
+def _squares_shown(rows: _Rows, floor: int) -> Array:
+    """Positions of the polygons drawn as squares, highest rank first: those above 1, or the first if a unit would show it."""
+    spots = np.flatnonzero(np.isfinite(rows.rank) & (rows.ids >= 0))
+    spots = spots[np.argsort(-rows.rank[spots], kind="stable")]
+    shown = rows.rank[spots] > 1
+    shown[:1] |= rows.rank[spots[:1]] * floor > 1
+    return spots[shown]
+
+
+class _Drawn(NamedTuple):
+    data: bytes
+    bounds: tuple[int, int, int, int]
+
+
+def _draw(rows: _Rows, polygons: Array, spots: Array, values: mvt.Messages, head: Array, options: TileOptions) -> _Drawn:
+    """The polygons at these positions as they are, then squares for those at `spots`."""
+    geometry = _taken(rows.geometry, polygons)
+    shown = np.concatenate([polygons, spots])
+    if spots.size:
+        _, places = mvt.polygon_measures(_taken(rows.geometry, spots))
+        x, y = places[:, 0], places[:, 1]
+        squares = covering_squares(mvt.polygon_rings(geometry), x, y, _units_lacking(rows, options), options.tile_resolution)
+        more = mvt.polygon_commands(squares)
+        starts = np.append(geometry.start - geometry.start[0], more.start[1:] + geometry.start[-1] - geometry.start[0])
+        geometry = mvt.Messages(np.concatenate([geometry.data[geometry.start[0] : geometry.start[-1]], more.data]), starts)
+    data = gzip_bytes(mvt.encode_tile(head, rows.ids[shown], rows.codes[shown], values, geometry).tobytes())
+    _, bounds = mvt.polygon_measures(geometry)
+    return _Drawn(data, (*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist()))
+
+
+def _units_lacking(rows: _Rows, options: TileOptions) -> int:
+    """Square units that the squares of a tile cover: what the small polygons have, and what the others lack as far as that is
+    not more than half of it or all of it again."""
+    small, lacking = (int(rows.area[rows.ids == what].sum()) for what in (SMALL, LACKING))
+    area = min(max(small + lacking, small // 2), 2 * small)
+    return round(area / WHOLE_TILE * options.tile_resolution**2)
+
+
+def _taken(geometry: mvt.Messages, rows: Array) -> mvt.Messages:
+    """The messages at ascending or other positions."""
+    if rows.size and rows[-1] - rows[0] == rows.size - 1 and (np.diff(rows) == 1).all():
+        return mvt.Messages(geometry.data, geometry.start[rows[0] : rows[-1] + 2])
+    return messages(binary(geometry).take(pa.array(rows)))

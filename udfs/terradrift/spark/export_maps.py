@@ -15,7 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 from terradrift.grid import Window
 from terradrift.maps.cog import COGS, write_cog
 from terradrift.maps.preview import write_preview
-from terradrift.maps.vector_tiles import TileOptions
+from terradrift.maps.tile_options import TileOptions
 from terradrift.run import Run
 from terradrift.score_store import RasterStore
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, spark_schema

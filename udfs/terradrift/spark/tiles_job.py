@@ -16,7 +16,7 @@ from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 from pyspark.sql import types as T  # noqa: N812
 
 from terradrift.errors import InputError
-from terradrift.maps.vector_tiles import TileOptions
+from terradrift.maps.tile_options import TileOptions
 from terradrift.spark.progress import watch
 from terradrift.spark.session import explained, spark_session
 from terradrift.spark.vector_tiles import export_pmtiles

@@ -23,8 +23,9 @@ from terradrift.kernels.rings import Array
 from terradrift.kernels.tile_geometry import MAX_LATITUDE, lon_lat
 from terradrift.maps.pair_runs import RUN, TileRange, open_runs, read_range, tile_ranges, write_runs
 from terradrift.maps.pmtiles import TileIndex, tile_xyz, write_archive, zoom_start
+from terradrift.maps.tile_options import TileOptions, archive_metadata, field_types
 from terradrift.maps.tile_stats import TileStats
-from terradrift.maps.vector_tiles import TileOptions, archive_metadata, encode_tiles, field_types
+from terradrift.maps.vector_tiles import encode_tiles
 
 INDEX = pa.schema(
     [
