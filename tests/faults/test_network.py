@@ -57,6 +57,8 @@ FINAL: dict[str, Fault] = {
     "403": say(403, "AccessDenied"),
     "403 signature": say(403, "SignatureDoesNotMatch"),
     "403 request expired": say(403, "RequestExpired"),
+    "404 of the bucket": say(404, "NoSuchBucket"),
+    "404 of the account": say(404, "InvalidAccessKeyId"),
     "410": say(410, "Gone"),
     "412": say(412, "PreconditionFailed"),
     "416": say(416, "InvalidRange"),

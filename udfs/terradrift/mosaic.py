@@ -19,6 +19,7 @@ from terradrift.mosaic_chunks import ChunkReader, ReadReport
 from terradrift.mosaic_metadata import georeference, quantization_of, years_of
 from terradrift.params.locations import mosaic_location
 from terradrift.store import Store, open_store
+from terradrift.store.remote import NO_BUCKET
 from terradrift.zarr_chunks import ArrayLayout, parse_json, parse_layout
 
 __all__ = ["Block", "Mosaic", "ReadReport", "open_mosaic"]
@@ -178,6 +179,8 @@ def _metadata(store: Store, key: str, what: str) -> bytes:
     except StoreError as cause:
         if store.local_path is not None:
             raise InputError(f"mosaic: cannot read {store.url}/{key} ({cause}); expected {what}; check the path") from cause
+        if NO_BUCKET in str(cause):
+            raise InputError(f"mosaic: found no bucket for {store.url}; expected {what}; check the bucket's name") from cause
         raise
     if data is None:
         hint = "a Zarr v2 store is not read, convert it" if store.size(".zgroup") is not None else "check mosaic and variable"

@@ -32,6 +32,11 @@ _S3_CREDENTIALS = (
 ABSENT = (exceptions.NotFoundError, FileNotFoundError)
 """The client's two words for an object that is not there."""
 
+ABSENT_CODES = ("NoSuchKey", "NotFound")
+NO_BUCKET = "NoSuchBucket"
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+"""S3's word for what is wrong."""
+
 _REGION_IN_BUCKET = re.compile(r"^([a-z]{2}(?:-[a-z]+)+-\d)\.")
 
 _Result = TypeVar("_Result")
@@ -127,20 +132,33 @@ def patiently(ask: Callable[[], _Result]) -> _Result:
     """What a request gives; sent again where S3 says that it waited too long for it."""
     for pause in REQUEST_TIMEOUT_PAUSES:
         try:
-            return ask()
+            return _of_the_object(ask)
         except exceptions.BaseError as cause:
             if "RequestTimeout" not in str(cause):
                 raise
         time.sleep(pause)
-    return ask()
+    return _of_the_object(ask)
+
+
+def _of_the_object(ask: Callable[[], _Result]) -> _Result:
+    """What a request gives; a 404 that is about the bucket or the account does not say that the object is absent."""
+    try:
+        return ask()
+    except ABSENT as cause:
+        if (code := _CODE.search(str(cause))) and code[1] not in ABSENT_CODES:
+            raise exceptions.GenericError(str(cause)) from cause
+        raise
 
 
 def advice(cause: Exception) -> str:
-    """What to do about an error of the client, to stand before its own words."""
-    if "Expired" in str(cause):
+    """What an error of the client is and what to do about it, to stand before its own words."""
+    text, code = str(cause), _CODE.search(str(cause))
+    if "Expired" in text:
         return "the credentials have expired: renew them and run again, finished tiles are kept; "
+    if NO_BUCKET in text:
+        return f"{NO_BUCKET}: check the bucket's name; "
     if isinstance(cause, exceptions.PermissionDeniedError):
         return "403, so no telling whether it is there: allow reading and, on S3, s3:ListBucket; "
     if isinstance(cause, exceptions.UnauthenticatedError):
         return "401: set credentials in the environment (AWS_*, GOOGLE_APPLICATION_CREDENTIALS); "
-    return ""
+    return f"{code[1]}: " if code else ""
