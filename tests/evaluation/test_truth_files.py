@@ -19,7 +19,7 @@ from outputs import GRID, sites, write_output, write_scene_truth
 
 import terradrift as td
 from terradrift.cli import main
-from terradrift.evaluation.charts import png
+from terradrift.pages.pictures import indexed_png
 
 SHAPE = (64, 64)
 POINTS = [(5, 5), (20, 30), (40, 50)]
@@ -233,12 +233,12 @@ def test_the_page_needs_nothing_else(out: Path, truth: Path, tmp_path: Path) -> 
     tags = Tags()
     tags.feed(text)
     assert tags.open == []
-    assert "http" not in text
+    assert not re.search("https?:", text)
     assert "url(" not in text
     assert "@import" not in text
     assert all(not value.startswith("//") for value in tags.attributes)
     assert f"{found.pixel.average_precision:.3f}" in text
-    assert text.count('<svg class="crop"') == len(found.mistakes) == 2
+    assert text.count('<svg class="picture"') == len(found.mistakes) == 2
     images = re.findall(r'href="data:image/png;base64,([^"]+)"', text)
     assert len(images) == len(found.mistakes)
     with rasterio.MemoryFile(base64.b64decode(images[0])) as memory, memory.open() as picture:
@@ -250,7 +250,7 @@ def test_the_page_needs_nothing_else(out: Path, truth: Path, tmp_path: Path) -> 
 def test_a_picture_is_its_pixels() -> None:
     index = np.random.default_rng(0).integers(0, 4, (7, 11)).astype(np.uint8)
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 8, 7)]
-    with rasterio.MemoryFile(png(index, colours)) as memory, memory.open() as picture:
+    with rasterio.MemoryFile(indexed_png(index, colours)) as memory, memory.open() as picture:
         assert np.array_equal(picture.read(1), index)
         assert [picture.colormap(1)[code][:3] for code in range(4)] == colours
 

@@ -15,8 +15,9 @@ from terradrift.evaluation.ranking import CHANGE, COARSE_BITS, EXACT_PIXELS, Sco
 from terradrift.evaluation.run_rasters import MapBlock, RunRasters
 from terradrift.evaluation.tallies import CLASSES, Tallies
 from terradrift.evaluation.truth import UNKNOWN, Truth, TruthBlock, read_truth
-from terradrift.evaluation.write import check_target, write_page, write_table
+from terradrift.evaluation.write import write_page, write_table
 from terradrift.results import open_run
+from terradrift.user_file import check_target
 
 
 def evaluate(

@@ -13,19 +13,13 @@ from terradrift.evaluation.figures import Mistake
 from terradrift.evaluation.polygons import Matches, Overlaps
 from terradrift.evaluation.run_rasters import RunRasters
 from terradrift.evaluation.truth import TRUTHS, Truth
-from terradrift.grid import Window
+from terradrift.pages.pictures import frame
 
 SHOWN = 6
 """Of each sort."""
 
 MATCHED = 0.3
 """IoU from which a polygon is no mistake."""
-
-SMALLEST_SIDE, LARGEST_SIDE = 48, 256
-"""Pixels of a picture."""
-
-MARGIN = 1.6
-"""Side of a picture, as a multiple of what it shows."""
 
 
 def worst_mistakes(run: RunRasters, truth: Truth, overlaps: Overlaps, matches: Matches) -> tuple[Mistake, ...]:
@@ -40,7 +34,7 @@ def worst_mistakes(run: RunRasters, truth: Truth, overlaps: Overlaps, matches: M
     trees = tuple(shapely.STRtree(part) for part in outlines)
 
     def picture(geometry: Any) -> dict[str, Any]:
-        window = _frame(geometry, run.window)
+        window = frame(geometry, run.window)
         box = shapely.box(window.x0, window.y0, window.x1, window.y1)
         mapped, true = (tuple(part[tree.query(box)]) for part, tree in zip(outlines, trees, strict=True))
         place = run.to_crs(shapely.get_coordinates(shapely.point_on_surface(geometry)))[0]
@@ -77,15 +71,3 @@ def worst_mistakes(run: RunRasters, truth: Truth, overlaps: Overlaps, matches: M
 def _largest(pixels: npt.NDArray[np.int64]) -> Sequence[int]:
     order = np.argsort(-pixels, kind="stable")[:SHOWN]
     return [int(at) for at in order if pixels[at] > 0]
-
-
-def _frame(geometry: Any, raster: Window) -> Window:
-    """A square round a geometry, kept on the raster."""
-    x0, y0, x1, y1 = shapely.bounds(geometry)
-    side = int(np.clip(MARGIN * max(x1 - x0, y1 - y0), SMALLEST_SIDE, LARGEST_SIDE))
-    corner = [
-        int(np.clip(round((low + high - side) / 2), start, max(start, end - side)))
-        for low, high, start, end in ((y0, y1, raster.y0, raster.y1), (x0, x1, raster.x0, raster.x1))
-    ]
-    window = Window(corner[0], corner[1], side, side).intersection(raster)
-    return window if window is not None else raster

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 
-from terradrift.evaluation.charts import line_chart, picture
 from terradrift.evaluation.figures import Evaluation, Mistake
-from terradrift.evaluation.tables import TextTable, is_bound, number, reading_notes, text_tables
+from terradrift.evaluation.tables import is_bound, number, reading_notes, text_tables
+from terradrift.maps.preview import classes, palette
+from terradrift.pages.charts import line_chart
+from terradrift.pages.html import cards, document, escaped, figure, table
+from terradrift.pages.pictures import Outline, indexed_png, picture
 
 STYLE = """
-:root{color-scheme:light dark;--ink:#1b2430;--soft:#5b6675;--line:#d5dae1;--paper:#fff;--truth:#c8174a;--map:#0b6fae}
-@media(prefers-color-scheme:dark){:root{--ink:#e8ebef;--soft:#a3adba;--line:#39424e;--paper:#14191f;--truth:#ff5c8a;--map:#5cc1ff}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:1080px;margin:0 auto;padding:24px 16px}
-h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p,li{color:var(--soft);max-width:75ch}
-.cards{display:flex;flex-wrap:wrap;gap:12px;margin:16px 0}.card{border:1px solid var(--line);border-radius:8px;padding:10px 14px}
-.card b{display:block;font-size:1.5rem;font-variant-numeric:tabular-nums}.card small{color:var(--soft);display:block}
-.row{display:flex;flex-wrap:wrap;gap:20px}figure{margin:0}figcaption{color:var(--soft);font-size:.85rem;max-width:360px}
-.chart{width:360px;max-width:100%;font-size:11px}.chart text{fill:var(--soft)}.grid{stroke:var(--line);fill:none}
-polyline{fill:none;stroke-width:2}.main{stroke:var(--map)}circle.main{fill:var(--map)}
-.ideal{stroke:var(--soft);stroke-dasharray:4 4;stroke-width:1}
-.crops{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:16px}
-.crop{width:100%;border:1px solid var(--line)}.crop image{image-rendering:pixelated}
-.crop path,.crop circle{fill:none;vector-effect:non-scaling-stroke;stroke-width:2}
-.crop .truth{stroke:#ff405c}.crop .mapped{stroke:#fff;stroke-dasharray:3 2}
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}
-th,td{padding:4px 10px;border-bottom:1px solid var(--line);text-align:right}th:first-child,td:first-child{text-align:left}
+.curves figure{max-width:360px}
 """
 
 
@@ -34,10 +21,10 @@ def page(evaluation: Evaluation) -> str:
     truth = evaluation.truth
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in truth.features.items())
     body = [
-        f"<h1>How true is run {_text(evaluation.run_id)}?</h1>",
-        f"<p>Held against {_text(Path(truth.file).name)}: {truth.n_features:,} sites ({_text(kinds)}).</p>",
+        f"<h1>How true is run {escaped(evaluation.run_id)}?</h1>",
+        f"<p>Held against {escaped(Path(truth.file).name)}: {truth.n_features:,} sites ({escaped(kinds)}).</p>",
         _cards(evaluation),
-        "<ul>" + "".join(f"<li>{_text(note)}</li>" for note in reading_notes(evaluation)) + "</ul>",
+        "<ul>" + "".join(f"<li>{escaped(note)}</li>" for note in reading_notes(evaluation)) + "</ul>",
         "<h2>Curves</h2>" + _curves(evaluation),
     ]
     false = [mistake for mistake in evaluation.mistakes if mistake.what == "false"]
@@ -47,19 +34,13 @@ def page(evaluation: Evaluation) -> str:
         body.append("<h2>Largest false polygons</h2>" + legend + _crops(false))
     if missed:
         body.append("<h2>Largest missed changes</h2>" + legend + _crops(missed))
-    body += [_table(table) for table in text_tables(evaluation)]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>Evaluation of run {_text(evaluation.run_id)}</title><style>{STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
+    body += [table(found) for found in text_tables(evaluation)]
+    return document(f"Evaluation of run {evaluation.run_id}", body, STYLE)
 
 
 def _cards(evaluation: Evaluation) -> str:
     pixel, year = evaluation.pixel, evaluation.year["all"]
-    cards = (
+    figures = (
         ("average precision", "average_precision", pixel.average_precision),
         ("precision of the map", "precision", pixel.precision),
         ("recall of the map", "recall", pixel.recall),
@@ -67,14 +48,12 @@ def _cards(evaluation: Evaluation) -> str:
         ("blips mapped as change", "", pixel.blips_confirmed),
         ("year right or next", "", year.exact_or_next),
     )
-    parts = []
-    for name, key, value in cards:
-        if value is None or is_bound(evaluation, key):
-            continue
-        interval = evaluation.intervals.get(key)
-        within = f"<small>{number(interval[0])} to {number(interval[1])}</small>" if interval else ""
-        parts.append(f'<div class="card">{name}<b>{number(value)}</b>{within}</div>')
-    return f'<div class="cards">{"".join(parts)}</div>'
+    shown = []
+    for name, key, value in figures:
+        if value is not None and not is_bound(evaluation, key):
+            interval = evaluation.intervals.get(key)
+            shown.append((name, number(value), f"{number(interval[0])} to {number(interval[1])}" if interval else ""))
+    return cards(shown)
 
 
 def _curves(evaluation: Evaluation) -> str:
@@ -93,9 +72,7 @@ def _curves(evaluation: Evaluation) -> str:
             dots=True,
         )
         figures.append(("False discovery rate asked for and found; above the dashed line the map promises too much.", chart))
-    return (
-        '<div class="row">' + "".join(f"<figure>{c}<figcaption>{_text(t)}</figcaption></figure>" for t, c in figures) + "</div>"
-    )
+    return f'<div class="row curves">{"".join(figure(chart, caption) for caption, chart in figures)}</div>'
 
 
 def _precision_recall(evaluation: Evaluation) -> str:
@@ -118,14 +95,7 @@ def _crop(mistake: Mistake) -> str:
     if mistake.score_max is not None:
         parts.append(f"score up to {mistake.score_max:.3g}")
     parts.append(f"at {mistake.place[0]:.6g}, {mistake.place[1]:.6g}")
-    return f"<figure>{picture(mistake)}<figcaption>{_text('; '.join(parts))}</figcaption></figure>"
-
-
-def _table(table: TextTable) -> str:
-    head = "".join(f"<th>{_text(column)}</th>" for column in table.columns)
-    rows = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
-    return f'<h2>{_text(table.title)}</h2><div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
-
-
-def _text(text: str) -> str:
-    return html.escape(text, quote=True)
+    outlines = (Outline("mapped", mistake.mapped), Outline("truth", mistake.truth))
+    image = indexed_png(classes(mistake.score), palette())
+    label = f"change score round {mistake.what} {mistake.name}"
+    return figure(picture(mistake.window, image, outlines, label), "; ".join(parts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -12,15 +11,7 @@ from rich.table import Table
 
 from terradrift.evaluation.figures import Evaluation, YearFigures
 from terradrift.evaluation.tallies import MAPPED_AS
-
-
-@dataclass(frozen=True)
-class TextTable:
-    """A title, names of columns and rows of text; the first column names the row."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+from terradrift.pages.html import TextTable
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
