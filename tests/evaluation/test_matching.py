@@ -9,7 +9,7 @@ import pytest
 import rasterio.features
 import shapely
 
-from terradrift.evaluation.pixels import PixelSets
+from terradrift.pixel_sets import PixelSets
 from terradrift.evaluation.polygons import LEVELS, SIZES, Overlaps, greedy_matches, in_size, polygon_figures
 from terradrift.grid import Window
 from terradrift.kernels.label import label

@@ -10,7 +10,9 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 import xarray as xr
+import zarr
 
+from terradrift.grid import Grid, Window
 from terradrift.ledger import RunFolder, latest_run, read_manifest
 
 
@@ -54,6 +56,20 @@ class RunResult:
     def thresholds(self) -> pd.DataFrame:
         """The threshold of every stratum."""
         return pd.read_parquet(self.folder.tables / "thresholds")
+
+    @cached_property
+    def window(self) -> Window:
+        """The raster, in pixels of the mosaic."""
+        return Window(**self.manifest["window"])
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The mosaic's grid as far as the run reaches."""
+        root: Any = zarr.open_group(str(self.folder.scores / "scores.zarr"), mode="r", zarr_format=3, use_consolidated=False)
+        a, b, c, d, e, f = (float(number) for number in root.attrs["spatial:transform"])
+        window = self.window
+        crs = str(self.manifest["input"]["crs"])
+        return Grid(crs, (a, b, c - a * window.x0, d, e, f - e * window.y0), window.y1, window.x1)
 
     @cached_property
     def manifest(self) -> dict[str, Any]:

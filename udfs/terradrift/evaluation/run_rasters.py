@@ -15,7 +15,7 @@ import shapely
 import zarr
 
 from terradrift.errors import StoreError
-from terradrift.evaluation.pixels import PixelSets
+from terradrift.pixel_sets import PixelSets
 from terradrift.grid import Grid, Window
 from terradrift.results import RunResult
 

@@ -14,7 +14,7 @@ import zarr
 
 from terradrift.errors import InputError
 from terradrift.evaluation.figures import TruthSummary
-from terradrift.evaluation.pixels import PixelSets
+from terradrift.pixel_sets import PixelSets
 from terradrift.evaluation.run_rasters import RunRasters
 from terradrift.evaluation.truth_file import BLIP, CHANGE, NONE, RAMP, STEP, TRUTHS, UNKNOWN, Sites, read_sites
 from terradrift.grid import Window
