@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).resolve().parents[1]
-NEED_SPARK = tuple(ROOT / "tests" / room for room in ("spark", "jobs", "sql"))
+NEED_SPARK = tuple(ROOT / "tests" / room for room in ("spark", "jobs", "sql", "report"))
 
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba"))  # before numba is imported, here and in Spark's workers
 settings.register_profile("same_every_time", derandomize=True, deadline=None, database=None)
@@ -51,4 +52,20 @@ def shared_data() -> Path:
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """Folder of a finished calibrated run, made once for all workers: `scene/` and `out/`; copy it before you change it."""
+    import finished
+
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # each worker has a folder of its own in it
+    folder = shared / "finished_run"
+    with (shared / "finished_run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "out" / "latest.json").is_file():
+            finished.make(request.getfixturevalue("spark"), folder)
     return folder

@@ -9,10 +9,10 @@ import pytest
 import rasterio.features
 import shapely
 
-from terradrift.pixel_sets import PixelSets
 from terradrift.evaluation.polygons import LEVELS, SIZES, Overlaps, greedy_matches, in_size, polygon_figures
 from terradrift.grid import Window
 from terradrift.kernels.label import label
+from terradrift.pixel_sets import PixelSets
 
 WINDOW = Window(40, 60, 50, 70)
 

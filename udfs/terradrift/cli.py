@@ -77,6 +77,17 @@ def status(out: Output, as_json: Annotated[bool, typer.Option("--json", help="Pr
 
 
 @app.command()
+def report(
+    out: Output,
+    html: Annotated[Path | None, typer.Option(help="Page to write; default: OUT/report.html.", show_default=False)] = None,
+) -> None:
+    """One page of the last run: maps, areas by year, largest changes, thresholds, gaps, how it was made."""
+    from terradrift.report import write_report
+
+    typer.echo(f"report: {write_report(out, html)}")
+
+
+@app.command()
 def sql(
     out: Output,
     query: Annotated[str | None, typer.Argument(help="One SQL statement; none opens a shell.", show_default=False)] = None,

@@ -15,8 +15,8 @@ import shapely
 import zarr
 
 from terradrift.errors import StoreError
-from terradrift.pixel_sets import PixelSets
 from terradrift.grid import Grid, Window
+from terradrift.pixel_sets import PixelSets
 from terradrift.results import RunResult
 
 BLOCK_PIXELS = 1 << 22

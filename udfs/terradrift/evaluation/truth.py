@@ -14,11 +14,11 @@ import zarr
 
 from terradrift.errors import InputError
 from terradrift.evaluation.figures import TruthSummary
-from terradrift.pixel_sets import PixelSets
 from terradrift.evaluation.run_rasters import RunRasters
 from terradrift.evaluation.truth_file import BLIP, CHANGE, NONE, RAMP, STEP, TRUTHS, UNKNOWN, Sites, read_sites
 from terradrift.grid import Window
 from terradrift.params.messages import one_line
+from terradrift.pixel_sets import PixelSets
 
 __all__ = ["PERSISTENT", "TRUTHS", "UNKNOWN", "Truth", "TruthBlock", "read_truth"]
 

@@ -49,10 +49,17 @@ def write_preview(score: Path, polygons: Path, path: Path) -> None:
             file.write_colormap(1, dict(enumerate(palette())))
 
 
-def classes(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
-    """Steps of the ramp (y, x) from the 2nd to the 99.5th percentile of a score (y, x); STEPS where no data."""
+def value_range(values: npt.NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """The 2nd and the 99.5th percentile of a score: what the ramp spans."""
     known = np.isfinite(values)
     low, high = np.percentile(values[known], (2, 99.5)) if known.any() else (0.0, 1.0)
+    return float(low), float(high)
+
+
+def classes(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
+    """Steps of the ramp (y, x) of a score (y, x) over its `value_range`; STEPS where no data."""
+    known = np.isfinite(values)
+    low, high = value_range(values)
     share = np.clip((np.where(known, values, low) - low) / max(high - low, 1e-9), 0, 1)
     return np.where(known, np.rint(share * (STEPS - 1)), STEPS).astype(np.uint8)
 

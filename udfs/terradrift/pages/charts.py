@@ -51,7 +51,7 @@ def stacked_bars(names: Sequence[str], stacks: Mapping[str, Sequence[float]], co
     most = step * max(1, math.ceil(max(totals, default=0) / step))
     pitch, floor = (width - left - 8) / max(len(names), 1), height - bottom
     scale = (floor - top) / most
-    parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escaped(unit)} by year and kind">']
+    parts = [f'<svg class="chart bars" viewBox="0 0 {width} {height}" role="img" aria-label="{escaped(unit)} by year and kind">']
     for line in range(round(most / step) + 1):
         y = floor - line * step * scale
         parts.append(f'<path class="grid" d="M{left} {y:.1f}H{width - 8}"/>')
@@ -79,6 +79,13 @@ def legend(colours: Mapping[str, str]) -> str:
         for name, colour in colours.items()
     )
     return f'<p class="legend">{" ".join(parts)}</p>'
+
+
+def ramp_legend(colours: Sequence[str], low: str, high: str) -> str:
+    """A ramp with the values at its ends."""
+    boxes = "".join(f'<rect x="{5 * k}" width="5.2" height="10" fill="{colour}"/>' for k, colour in enumerate(colours))
+    bar = f'<svg width="{5 * len(colours)}" height="10" aria-hidden="true">{boxes}</svg>'
+    return f'<p class="legend"><span class="key">{escaped(low)} {bar} {escaped(high)}</span></p>'
 
 
 def _round_step(least: float) -> float:

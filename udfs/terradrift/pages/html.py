@@ -55,10 +55,10 @@ class TextTable:
     rows: tuple[tuple[str, ...], ...]
 
 
-def escaped(text: object) -> str:
+def escaped(text: object, longest: int = LONGEST) -> str:
     """Text of whatever origin, shortened, so that it can stand in an element or in a quoted attribute."""
     line = str(text)
-    shown = line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    shown = line if len(line) <= longest else f"{line[: longest - 1]}…"
     return html.escape("".join(c if c.isprintable() or c == " " else "\N{REPLACEMENT CHARACTER}" for c in shown), quote=True)
 
 

@@ -44,14 +44,14 @@ def picture(
 ) -> str:
     """SVG of a PNG that fills `window`, outlines over it.
 
-    `stretch`: width over height of a pixel on the ground; `over`: more SVG, in pixels of the mosaic.
+    `stretch`: width over height of a pixel on the ground; `over`: more SVG, x in pixels times `stretch`, y in pixels.
     """
     box = f'x="{window.x0}" y="{window.y0}" width="{window.width}" height="{window.height}"'
     wide = f"{window.x0 * stretch:.6g} {window.y0} {window.width * stretch:.6g} {window.height}"
     image = f'<image {box} preserveAspectRatio="none" href="data:image/png;base64,{base64.b64encode(png).decode()}"/>'
     return (
         f'<svg class="picture{f" {css}" if css else ""}" viewBox="{wide}" role="img" aria-label="{escaped(label)}">'
-        f'<g transform="scale({stretch:.6g} 1)">{image}{"".join(map(_drawn, outlines))}{over}</g></svg>'
+        f'<g transform="scale({stretch:.6g} 1)">{image}{"".join(map(_drawn, outlines))}</g>{over}</svg>'
     )
 
 

@@ -81,3 +81,4 @@ def print_summary(
     parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
     console.print(f"{sum(seconds.values()):.0f} s: {parts}", soft_wrap=True)
     console.print(f"results: {folder}", markup=False, soft_wrap=True)
+    console.print(f"report: terradrift report {folder.parents[1]}", markup=False, soft_wrap=True)
