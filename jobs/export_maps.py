@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from terradrift.cli import guarded, one_argument
-from terradrift.spark.detect_changes import publish, run_stage
+from terradrift.spark.detect_changes import BY_ITSELF, publish, run_stage
 from terradrift.spark.jobs import open_stage
 
 STAGE = "export_maps"
@@ -18,6 +18,8 @@ STAGE = "export_maps"
 def main() -> None:
     """Run the stage on what the stages before wrote."""
     with open_stage(STAGE, Path(one_argument(STAGE, sys.argv))) as (spark, run):
+        if run.report(BY_ITSELF) is None:
+            run_stage(spark, run, BY_ITSELF)
         run_stage(spark, run, STAGE)
         publish(spark, run)
 

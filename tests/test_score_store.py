@@ -108,7 +108,7 @@ def test_readers_agree_on_the_place(tmp_path: Path) -> None:
     assert float(data.x[0]) == pytest.approx(GRID.x(512.5), abs=1e-12)
     assert float(data.y[-1]) == pytest.approx(GRID.y(1799.5), abs=1e-12)
     tree = xr.open_datatree(tmp_path / "scores.zarr", engine="zarr")
-    assert list(tree.children) == ["0"]
+    assert list(tree.children) == ["0", "1", "2", "3"]
 
 
 def test_attributes_are_those_of_the_window(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from terradrift.store import Store
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.executable).with_name("terradrift")
 EXAMPLES = sorted((ROOT / "sql" / "examples").glob("*.sql"))
-STAGES = ["score_tiles", "polygonize_changes", "refine_polygons", "export_maps"]
+STAGES = ["score_tiles", "polygonize_changes", "refine_polygons", "build_overviews", "export_maps"]
 TABLES = ("raw_polygons", "change_polygons", "polygon_parts", "thresholds", "zones", "gaps")
 CHUNK, TILE = 32, 64
 

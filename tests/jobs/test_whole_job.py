@@ -24,6 +24,7 @@ from pyspark.sql import SparkSession
 from rio_cogeo.cogeo import cog_validate
 
 import terradrift as td
+from plain_overviews import plain_halved
 from terradrift.kernels.quantize import SCALE
 from terradrift.params import params_from
 from terradrift.run import open_run
@@ -116,6 +117,22 @@ def test_rasters_are_equal_for_every_tile_size(jobs: dict[int, Job]) -> None:
         assert int(first.scores.change_score.count()) == int(other.scores.change_score.count())
         changed = xr.align(first.changed, other.changed, join="inner")
         assert np.array_equal(*changed)
+
+
+def test_levels_are_overviews_of_the_rasters(jobs: dict[int, Job]) -> None:
+    for job in jobs.values():
+        run = job.result.folder
+        for path in (run.scores / "scores.zarr", run.path / "change.zarr"):
+            assert list(xr.open_datatree(path, engine="zarr").children) == ["0", "1"]
+            root = zarr.open_group(path, mode="r")
+            fine = {name: array for name, array in root["0"].arrays() if "resampling_method" in array.attrs}
+            assert {"scores", "changed"} & fine.keys()
+            for name, array in fine.items():
+                method = {"average": "mean", "mode": "mode"}[array.attrs["resampling_method"]]
+                expected = plain_halved(array[..., :100, :100], method, array.fill_value)
+                found = root["1"][name]
+                assert np.array_equal(found[..., :50, :50], expected, equal_nan=found.dtype.kind == "f"), name
+                assert found.shape[-2:] == tuple(-(-n // 2) for n in array.shape[-2:])
 
 
 def decoded_years(scene: Path, window: xr.Dataset) -> np.ndarray:

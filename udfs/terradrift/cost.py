@@ -18,6 +18,7 @@ from terradrift.kernels.quantize import quantize
 from terradrift.kernels.score_block import score_pixels
 from terradrift.kernels.strata import Strata
 from terradrift.planning import Plan
+from terradrift.pyramid import pyramid_share
 from terradrift.run import open_run
 from terradrift.score_store import DECOY_ARRAYS, score_arrays
 from terradrift.score_tile import ScoreRasters, score_tile
@@ -108,7 +109,7 @@ def probe(plan: Plan) -> UnitCosts:
             tile = run.scores.tile(row, col)
             score_tile(tile, plan.mosaic, plan.zones, plan.recipe, rasters, run.folder.ledger, strata, plan.strata_map)
         cpu_s = time.process_time() - started
-        written = _bytes_under(folder) - template
+        written = (_bytes_under(folder) - template) * pyramid_share(plan.grid, plan.window)
     part = estimate(replace(plan, rows=plan.rows[tiles], cols=plan.cols[tiles]))
     return UnitCosts(
         cpu_s_per_gib=cpu_s / part.input_bytes * GIB,

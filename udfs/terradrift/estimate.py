@@ -9,6 +9,7 @@ import numpy as np
 
 from terradrift.memory import task_memory
 from terradrift.planning import Plan
+from terradrift.pyramid import pyramid_share
 
 SAMPLED_OBJECTS = 24
 """Objects looked at to estimate stored bytes and to name the input."""
@@ -27,7 +28,7 @@ class Estimate:
     input_bytes_stored_estimate: int
     """Bytes to transfer, from the sizes of sampled objects."""
     output_bytes: int
-    """Bytes of the score rasters before compression."""
+    """Bytes of the score rasters and their overviews before compression."""
     task_memory_bytes: int
     """Projected peak of one score task."""
 
@@ -54,7 +55,7 @@ def estimate(plan: Plan) -> Estimate:
         input_requests=chunks + indexes,
         input_bytes=raw,
         input_bytes_stored_estimate=int(raw * _stored_share(plan)),
-        output_bytes=pixels * (4 * len(plan.years) * len(recipe.annual) + 11),
+        output_bytes=math.ceil(pixels * (4 * len(plan.years) * len(recipe.annual) + 11) * pyramid_share(plan.grid, plan.window)),
         task_memory_bytes=task_memory(plan.mosaic, recipe, plan.tile_size),
     )
 

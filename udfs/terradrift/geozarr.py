@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from terradrift.grid import Grid, Window
+from terradrift.grid import Grid
+from terradrift.pyramid import Level
 
 
 def _convention(name: str, uuid: str, description: str) -> dict[str, str]:
@@ -24,41 +26,50 @@ def _crs_attributes(grid: Grid) -> dict[str, str]:
     return {"proj:code": grid.crs} if is_code else {"proj:wkt2": grid.crs}
 
 
-def _spatial_attributes(grid: Grid, window: Window) -> dict[str, Any]:
+def _spatial_attributes(grid: Grid) -> dict[str, Any]:
     return {
         **_crs_attributes(grid),
         "spatial:dimensions": ["y", "x"],
         "spatial:transform_type": "affine",
         "spatial:registration": "pixel",
-        "spatial:shape": list(window.shape),
-        "spatial:transform": list(grid.window_transform(window)),
-        "spatial:bbox": list(grid.window_bounds(window)),
+        "spatial:shape": [grid.height, grid.width],
+        "spatial:transform": list(grid.transform),
+        "spatial:bbox": list(grid.window_bounds(grid.window)),
     }
 
 
-def root_attributes(grid: Grid, window: Window) -> dict[str, Any]:
-    """Attributes of the root group: the pyramid's levels and the georeference of the window."""
-    base = {
-        "asset": "0",
-        "transform": {"scale": [1.0, 1.0], "translation": [0.0, 0.0]},
-        "spatial:shape": list(window.shape),
-        "spatial:transform": list(grid.window_transform(window)),
-    }
+def root_attributes(levels: Sequence[Level], resampling: str) -> dict[str, Any]:
+    """Attributes of the root group: the pyramid's levels and the georeference of the first."""
+    layout = [_layout_item(level, resampling) for level in levels]
     return {
         "zarr_conventions": [MULTISCALES, PROJ, SPATIAL],
-        "multiscales": {"resampling_method": "average", "layout": [base]},
-        **_spatial_attributes(grid, window),
+        "multiscales": {"resampling_method": resampling, "layout": layout},
+        **_spatial_attributes(levels[0].grid),
     }
 
 
-def level_attributes(grid: Grid, window: Window) -> dict[str, Any]:
+def _layout_item(level: Level, resampling: str) -> dict[str, Any]:
+    """An item of the multiscales layout; its scale is relative to the level it is derived from."""
+    place = {"spatial:shape": [level.grid.height, level.grid.width], "spatial:transform": list(level.grid.transform)}
+    if not level.number:
+        return {"asset": level.name, "transform": {"scale": [1.0, 1.0], "translation": [0.0, 0.0]}, **place}
+    return {
+        "asset": level.name,
+        "derived_from": str(level.number - 1),
+        "transform": {"scale": [2.0, 2.0], "translation": [0.0, 0.0]},
+        "resampling_method": resampling,
+        **place,
+    }
+
+
+def level_attributes(grid: Grid) -> dict[str, Any]:
     """Attributes of a level's group and of its arrays (the conventions inherit from a group to its own arrays only)."""
-    return {"zarr_conventions": [PROJ, SPATIAL], **_spatial_attributes(grid, window)}
+    return {"zarr_conventions": [PROJ, SPATIAL], **_spatial_attributes(grid)}
 
 
-def spatial_ref_attributes(grid: Grid, window: Window) -> dict[str, Any]:
+def spatial_ref_attributes(grid: Grid) -> dict[str, Any]:
     """A CF grid mapping, for xarray, rioxarray and GDAL."""
-    a, b, c, d, e, f = grid.window_transform(window)
+    a, b, c, d, e, f = grid.transform
     cf = grid.pyproj_crs.to_cf()
     return {
         "grid_mapping_name": cf.get("grid_mapping_name", "unknown"),

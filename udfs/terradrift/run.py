@@ -25,6 +25,7 @@ from terradrift.kernels.quantize import UNIT_PRODUCT
 from terradrift.ledger import RunFolder, code_version, identity
 from terradrift.mosaic import ReadReport
 from terradrift.planning import Plan
+from terradrift.raster_template import RasterArray
 from terradrift.score_store import CHANGED, DECOY_ARRAYS, Q, RasterStore, raster_store, score_arrays
 from terradrift.store import open_store
 
@@ -109,9 +110,13 @@ def open_run(plan: Plan, *, allow_partial: bool = False) -> Run:
             run.decoys.create(DECOY_ARRAYS, attributes=attributes | {"title": "terradrift decoys"})
         run.scores.create(score_arrays(plan.recipe), plan.years, plan.recipe.bands, attributes)
     if run.decision.store.size("zarr.json") is None:
-        arrays = [CHANGED] if plan.params.change.rule.fdr is None else [CHANGED, Q]
-        run.decision.create(arrays, attributes=attributes | {"title": "terradrift change"})
+        run.decision.create(decision_arrays(plan), attributes=attributes | {"title": "terradrift change"})
     return run
+
+
+def decision_arrays(plan: Plan) -> tuple[RasterArray, ...]:
+    """The arrays of `change.zarr`: `q` only with a calibrated threshold."""
+    return (CHANGED,) if plan.params.change.rule.fdr is None else (CHANGED, Q)
 
 
 def run_folder(plan: Plan) -> RunFolder:

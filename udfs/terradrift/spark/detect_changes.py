@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from terradrift.ledger import code_version
 from terradrift.run import Run
+from terradrift.spark.build_overviews import build_overviews
 from terradrift.spark.export_maps import export_maps
 from terradrift.spark.polygonize_changes import polygonize_changes
 from terradrift.spark.refine_polygons import refine_polygons
@@ -25,9 +26,13 @@ STAGES: dict[str, Stage] = {
     "score_tiles": score_tiles,
     "polygonize_changes": polygonize_changes,
     "refine_polygons": refine_polygons,
+    "build_overviews": build_overviews,
     "export_maps": export_maps,
 }
-"""In their order; each reads what the one before wrote and gives counts for run.json."""
+"""In their order; each reads what the ones before wrote and gives counts for run.json."""
+
+BY_ITSELF = "build_overviews"
+"""No stage reads the overviews; whoever publishes builds them where they are missing."""
 
 PACKAGES = ("pyspark", "apache-sedona", "numpy", "numba", "zarr", "numcodecs", "obstore", "shapely", "pyproj", "pyarrow")
 

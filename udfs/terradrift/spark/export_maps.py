@@ -1,4 +1,4 @@
-"""Stage 4: tables and rasters to maps: vector tiles, GeoTIFFs, a picture."""
+"""Stage 5: tables and rasters to maps: vector tiles, GeoTIFFs, a picture."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from terradrift.ledger import read_manifest
 from terradrift.params import load_params
 from terradrift.planning import Plan, plan_run
 from terradrift.run import Run, check_norms, open_run, run_folder
-from terradrift.spark.detect_changes import STAGES, detect_changes
+from terradrift.spark.detect_changes import BY_ITSELF, STAGES, detect_changes
 from terradrift.spark.progress import watch
 from terradrift.spark.session import FAST_START, explained, spark_session
 from terradrift.spark.summary import print_summary
@@ -74,6 +74,6 @@ def open_stage(name: str, run_file: Path) -> Iterator[tuple[SparkSession, Run]]:
 
 def _check_stage_before(run: Run, name: str) -> None:
     for before in list(STAGES)[: list(STAGES).index(name)]:
-        if run.report(before) is None:
+        if before != BY_ITSELF and run.report(before) is None:
             where = run.folder.path
             raise InputError(f"{name}: found no report of {before} in {where}; expected it finished; run {before} first")

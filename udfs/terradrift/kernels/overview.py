@@ -1,0 +1,105 @@
+"""Half the resolution: one pixel from each block of 2 x 2; the last row and column of an odd raster are blocks cut in two.
+
+No data never wins over data: a block with one pixel of data has a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[Any]
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _data(values: Any, nodata: Any, row: int, col: int, found: Any) -> int:
+    """Copies what of a block is data into `found`; gives how many."""
+    n = 0
+    for y in range(2 * row, min(2 * row + 2, values.shape[0])):
+        for x in range(2 * col, min(2 * col + 2, values.shape[1])):
+            value = values[y, x]
+            if value != nodata and value == value:  # NaN equals nothing
+                found[n] = value
+                n += 1
+    return n
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _mean(values: Any, nodata: Any, rounded: bool, out: Any) -> None:
+    found = np.empty(4, values.dtype)
+    for row in range(out.shape[0]):
+        for col in range(out.shape[1]):
+            n, total = _data(values, nodata, row, col, found), 0.0
+            for k in range(n):
+                total += found[k]
+            if n == 0:
+                out[row, col] = nodata
+            elif rounded:
+                out[row, col] = np.rint(total / n)
+            else:
+                out[row, col] = total / n
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _max(values: Any, nodata: Any, out: Any) -> None:
+    found = np.empty(4, values.dtype)
+    for row in range(out.shape[0]):
+        for col in range(out.shape[1]):
+            n = _data(values, nodata, row, col, found)
+            out[row, col] = found[:n].max() if n else nodata
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _mode(values: Any, nodata: Any, out: Any) -> None:
+    found = np.empty(4, values.dtype)
+    for row in range(out.shape[0]):
+        for col in range(out.shape[1]):
+            n, most = _data(values, nodata, row, col, found), 0
+            out[row, col] = nodata
+            for k in range(n):
+                same = 0
+                for other in range(n):
+                    same += found[other] == found[k]
+                if same > most or (same == most and found[k] > out[row, col]):
+                    out[row, col], most = found[k], same
+
+
+def mean(values: Plane, nodata: float) -> Plane:
+    """Mean of the data of each block, summed in float64: (y, x) -> (ceil(y/2), ceil(x/2)).
+
+    Of whole numbers: rounded, halves to even.
+    """
+    out = _half(values)
+    _mean(values, values.dtype.type(nodata), values.dtype.kind != "f", out)
+    return out
+
+
+def maximum(values: Plane, nodata: float) -> Plane:
+    """Largest of the data of each block: (y, x) -> (ceil(y/2), ceil(x/2))."""
+    out = _half(values)
+    _max(values, values.dtype.type(nodata), out)
+    return out
+
+
+def mode(values: Plane, nodata: float) -> Plane:
+    """Most frequent of the data of each block; the largest of equally frequent ones, so that a change wins over none.
+
+    (y, x) -> (ceil(y/2), ceil(x/2))
+    """
+    out = _half(values)
+    _mode(values, values.dtype.type(nodata), out)
+    return out
+
+
+def _half(values: Plane) -> Plane:
+    return np.empty((-(-values.shape[0] // 2), -(-values.shape[1] // 2)), values.dtype)
+
+
+METHODS: dict[str, Callable[[Plane, float], Plane]] = {"mean": mean, "max": maximum, "mode": mode}
+
+RESAMPLING = {"mean": "average", "max": "max", "mode": "mode"}
+"""What GDAL and the multiscales convention call them."""

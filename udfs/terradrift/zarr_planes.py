@@ -1,0 +1,91 @@
+"""Planes (y, x) of a sharded array: chunks of a window, whatever shards they lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from terradrift.buffers import BUFFERS
+from terradrift.errors import StoreError
+from terradrift.grid import Window
+from terradrift.store import Store
+from terradrift.zarr_chunks import ABSENT, ArrayLayout
+
+
+@dataclass
+class PlaneReader:
+    """Reads planes of one array with chunks (1, ..., y, x); keeps the indexes of the shards it has seen."""
+
+    store: Store
+    layout: ArrayLayout
+    indexes: dict[str, npt.NDArray[np.uint64] | None] = field(default_factory=dict)
+    """By key of the shard; None = the shard is absent."""
+
+    def read(self, at: tuple[int, ...], window: Window) -> npt.NDArray[Any]:
+        """Rows and columns `window` of plane `at` (time, band; () of an array without): the fill value where nothing is stored.
+
+        Raises StoreError where an object cannot be read or is damaged.
+        """
+        layout = self.layout
+        values = np.full(window.shape, layout.fill_value, layout.dtype)
+        chunk = np.empty(layout.chunk, layout.dtype)
+        for shard in _cells(window, layout.shard[-2:]):
+            key = layout.key((*(i // n for i, n in zip(at, layout.shard, strict=False)), *_cell_index(shard)))
+            index = self._index(key)
+            part = shard.intersection(window)
+            if index is None or part is None:
+                continue
+            cells = [cell for cell in _cells(part, layout.chunk[-2:]) if self._range(index, at, cell)[0] != ABSENT]
+            ranges = [self._range(index, at, cell) for cell in cells]
+            for cell, data in zip(cells, self._fetch(key, ranges), strict=True):
+                layout.decode(data, chunk, f"{self.store.url}/{key}")
+                if isinstance(data, np.ndarray):
+                    BUFFERS.give(data)
+                wanted = cell.intersection(window)
+                if wanted is not None:
+                    values[wanted.slices(window)] = chunk.reshape(chunk.shape[-2:])[wanted.slices(cell)]
+        return values
+
+    def _index(self, key: str) -> npt.NDArray[np.uint64] | None:
+        if key not in self.indexes:
+            data = self.store.get_tail(key, self.layout.index_bytes)
+            self.indexes[key] = None if data is None else self.layout.parse_index(data, f"{self.store.url}/{key}")
+        return self.indexes[key]
+
+    def _range(self, index: npt.NDArray[np.uint64], at: tuple[int, ...], cell: Window) -> tuple[int, int]:
+        """Start and length of the chunk that covers a cell of the chunk grid."""
+        start, length = index[self.layout.slot((*at, *_cell_index(cell)))]
+        return int(start), int(length)
+
+    def _fetch(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Any]:
+        if not ranges:
+            return []
+        most = 2 * self.layout.chunk_bytes + (1 << 16)  # what a compressor may add to values that it cannot compress
+        if any(length > most for _, length in ranges):
+            raise StoreError(f"{self.store.url}/{key}: found a chunk of more than {most} bytes: the object is damaged")
+        starts = [start for start, _ in ranges]
+        parts: Sequence[Any] | None
+        if self.store.local_path is None:
+            parts = self.store.get_ranges(key, starts, [start + length for start, length in ranges])
+        else:
+            parts = [BUFFERS.array((length,), np.uint8) for _, length in ranges]
+            parts = parts if self.store.read_ranges(key, starts, parts) else None
+        if parts is None:
+            raise StoreError(f"{self.store.url}/{key}: was there a moment ago and is now absent: it changes under the run")
+        return parts
+
+
+def _cells(window: Window, shape: tuple[int, ...]) -> list[Window]:
+    """The cells of a grid of `shape` from (0, 0) on that a window touches, row by row."""
+    height, width = shape
+    rows = range(window.y0 // height, -(-window.y1 // height))
+    cols = range(window.x0 // width, -(-window.x1 // width))
+    return [Window(row * height, col * width, height, width) for row in rows for col in cols]
+
+
+def _cell_index(cell: Window) -> tuple[int, int]:
+    return cell.y0 // cell.height, cell.x0 // cell.width
