@@ -1,6 +1,10 @@
 """Tables and rasters to maps; then the run is published.
 
 spark-submit --properties-file conf/spark-defaults.conf jobs/export_maps.py RUN.yaml
+
+Or any GeoParquet to vector tiles, with the options of `terradrift tiles`:
+
+spark-submit --properties-file conf/spark-defaults.conf jobs/export_maps.py IN.parquet OUT.pmtiles --max-zoom 12
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ import sys
 from pathlib import Path
 
 from terradrift.cli import guarded, one_argument
+from terradrift.cli import main as command
 from terradrift.spark.detect_changes import BY_ITSELF, publish, run_stage
 from terradrift.spark.jobs import open_stage
 
@@ -25,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(guarded(main) if len(sys.argv) < 3 else command(["tiles", *sys.argv[1:]]))

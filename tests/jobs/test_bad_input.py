@@ -431,6 +431,26 @@ ARGUMENTS: dict[str, tuple[Prepare, list[str], str]] = {
         lambda r: write_parquet(r, geo()), [*TILES, "--max-zoom", "99"], "max_zoom: found 99",
     ),
     "tiles of a zoom of text": (lambda r: None, [*TILES, "--max-zoom", "x"], "--max-zoom"),
+    "tiles of no resolution": (
+        lambda r: write_parquet(r, geo()), [*TILES, "--tile-resolution", "0"], "tile_resolution: found 0",
+    ),
+    "tiles of a wide margin": (lambda r: write_parquet(r, geo()), [*TILES, "--buffer", "64"], "buffer: found 64"),
+    "tiles without features": (
+        lambda r: write_parquet(r, geo()), [*TILES, "--max-features-per-tile", "0"], "max_features_per_tile: found 0",
+    ),
+    "tiles without bytes": (lambda r: write_parquet(r, geo()), [*TILES, "--max-tile-bytes", "-1"], "max_tile_bytes: found -1"),
+    "tiles simplified otherwise": (
+        lambda r: write_parquet(r, geo()), [*TILES, "--simplify", "dpp"], "did you mean 'dp'?",
+    ),
+    "tiles snapped by a tolerance": (
+        lambda r: write_parquet(r, geo()), [*TILES, "--simplify", "snap", "--tolerance", "2"], "tolerance: found 2",
+    ),
+    "tiles with a missing id": (
+        lambda r: write_parquet(r, geo()), [*TILES, "--id-column", "nam"], "id_column: found 'nam'",
+    ),
+    "tiles with a missing attribute": (
+        lambda r: write_parquet(r, geo()), [*TILES, "--thin", "score:8"], "thin: found 'score'",
+    ),
     "a scene of no size": (lambda r: None, ["scene", "scene", "--size", "5"], "size: found 5"),
     "a scene of another kind": (lambda r: None, ["scene", "scene", "--kind", "qiet"], "did you mean 'quiet'?"),
     "a scene over other files": (lambda r: None, ["scene", "mosaic.zarr"], "holds other files"),

@@ -141,7 +141,7 @@ def test_small_holes_are_filled_and_told() -> None:
         ring = np.concatenate([square(100, False) - 20 / 4096, square(side, False)])
         rings, spots = snap(*ring.T.copy(), np.array([0, 4, 8]), np.array([0, 2]), np.array([0, 1]), 4096, 0.0, 64, False)
         assert rings.ring_start.size - 1 == rings_left
-        assert spots.part.tolist() == [-1, -1]
+        assert (spots.part.tolist(), spots.small.tolist()) == ([0, 0], [False, False])
         assert spots.area == pytest.approx([0, -15.21 if rings_left == 1 else 16 - 16.81])
         assert (spots.x[1], spots.y[1]) == (2049 + (side > 4), 2049 + (side > 4))
 
@@ -161,7 +161,7 @@ def test_what_is_drawn_and_what_is_lacking_are_the_whole(seed: int, world: int) 
     assert drawn + spots.area.sum() == pytest.approx(truth)
     parts = [part for shape in shapes for part in shape.geoms]
     small = [k for k, one in enumerate(parts) if one.area * (world / 16) ** 2 < 64]
-    assert spots.part[spots.part >= 0].tolist() == small
+    assert spots.part[spots.small].tolist() == small
     everything, none = snap(x, y, ring, part, feature, world, 4.0, 64, True)
     assert none.part.size == 0
     assert (np.diff(everything.feature_start) > 0).all()

@@ -15,7 +15,8 @@ from test_vector_tiles import sorted_pairs, stars, table
 
 from terradrift.maps import pair_runs as module
 from terradrift.maps.pair_runs import RUN, open_runs, read_range, tile_ranges, write_runs
-from terradrift.maps.tile_options import TileOptions, field_types
+from terradrift.maps.tile_columns import SORTED_BY, field_types
+from terradrift.maps.tile_options import TileOptions
 from terradrift.maps.tile_stats import TileStats
 from terradrift.maps.vector_tiles import encode_tiles
 
@@ -43,7 +44,7 @@ def test_pairs_come_back_in_order(rows: int, run_bytes: int, tmp_path: Path, mon
     assert list(encode_tiles(back.to_batches(), OPTIONS)) == list(
         encode_tiles(sorted_pairs(whole, OPTIONS).to_batches(), OPTIONS)
     )
-    keys = np.stack([back[name].to_numpy() for name in ("rank", "feature_id", "tile_id")])
+    keys = np.stack([back[name].to_numpy() for name in reversed(SORTED_BY)])
     np.testing.assert_array_equal(np.lexsort(keys), np.arange(back.num_rows))
     sizes = [found.num_rows for tiles in ranges if (found := read_range(runs, tiles)) is not None]
     assert max(sizes) < back.num_rows / 4, "no range holds much more than its share"

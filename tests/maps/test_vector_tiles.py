@@ -24,7 +24,8 @@ from test_pmtiles import verify
 from terradrift.errors import InputError
 from terradrift.kernels.tile_geometry import mercator
 from terradrift.maps.pmtiles import TileIndex, tile_xyz, write_archive
-from terradrift.maps.tile_options import TileOptions, archive_metadata, field_types
+from terradrift.maps.tile_columns import SORTED_BY, archive_metadata, field_types
+from terradrift.maps.tile_options import Thin, TileOptions
 from terradrift.maps.tile_pairs import tile_pairs
 from terradrift.maps.vector_tiles import EncodedTile, encode_tiles
 
@@ -54,7 +55,7 @@ def stars(count: int, seed: int, bounds: tuple[float, float, float, float], radi
     return shapely.polygons(np.stack([x, y], axis=2))
 
 
-IN_ORDER = [("tile_id", "ascending"), ("feature_id", "ascending"), ("rank", "ascending")]
+IN_ORDER = [(name, "ascending") for name in SORTED_BY]
 
 
 def sorted_pairs(batch: pa.RecordBatch, options: TileOptions) -> pa.Table:
@@ -301,6 +302,103 @@ def test_too_large_tiles_lose_their_smallest_polygons() -> None:
     assert all(tile.features == 1 for tile in make_tiles(batch, TileOptions(min_zoom=8, max_zoom=8, max_tile_bytes=1)))
 
 
+def test_too_many_features_of_a_tile_lose_the_smallest() -> None:
+    """At the largest zoom; below it their squares grow instead: the covered area stays."""
+    shapes = stars(600, 8, (0.05, 0.05, 0.3, 0.3), (0.0002, 0.001))
+    options = [TileOptions(min_zoom=7, max_zoom=9, max_features_per_tile=most) for most in (10_000, 40)]
+    full, cut = (dict(map(decode, make_tiles(table(shapes), each))) for each in options)
+    assert full.keys() == cut.keys()
+    for zxy, features in cut.items():
+        assert len(features) == min(40, len(full[zxy]))
+        if zxy[0] < 9:
+            assert covered(features) == pytest.approx(covered(full[zxy]), rel=0.02)
+        else:
+            areas = {f["id"]: f["geometry"].area for f in full[zxy]}
+            kept = {f["id"] for f in features}
+            assert max((areas[i] for i in areas.keys() - kept), default=0) <= min(areas[i] for i in kept)
+
+
+def test_each_value_of_the_layer_column_is_a_layer() -> None:
+    """Each covers its own area; rows that name none are in the default one; ids stay what they are."""
+    shapes = stars(300, 10, (5, 5, 7, 7), (0.001, 0.05))
+    names = np.array(["roads", "fields", "", None], object)[np.arange(300) % 4]
+    batch = table(shapes, layer=pa.array(names), year=pa.array(2018 + np.arange(300) % 7))
+    options = TileOptions(layer="default", layer_column="layer", layers=("default", "fields", "roads"), min_zoom=3, max_zoom=9)
+    truth = mercator_areas(shapes)
+    of = {"roads": names == "roads", "fields": names == "fields", "default": np.array([not name for name in names])}
+    total: dict[tuple[str, int], float] = defaultdict(float)
+    seen: dict[str, set[int]] = defaultdict(set)
+    for tile in make_tiles(batch, options):
+        zoom = int(tile_xyz(np.array([tile.tile_id]))[2][0])
+        content = mapbox_vector_tile.decode(gzip.decompress(tile.data), default_options={"y_coord_down": True})
+        assert list(content) == sorted(content)
+        for name, layer in content.items():
+            features = [{"geometry": shapely.geometry.shape(feature["geometry"])} for feature in layer["features"]]
+            total[name, zoom] += covered(features) / (4096 << zoom) ** 2
+            assert all(feature["properties"].keys() == {"id", "year"} for feature in layer["features"])
+            seen[name] |= {feature["id"] for feature in layer["features"]}
+    for name, which in of.items():
+        assert seen[name] == set((np.flatnonzero(which) + 1).tolist())
+        for zoom in (7, 8, 9):
+            assert total[name, zoom] == pytest.approx(truth[which].sum(), rel=0.05)
+
+
+def test_low_zooms_round_attributes_or_leave_them_out() -> None:
+    count = 200
+    score = np.linspace(0.001, 0.999, count)
+    columns = {"score": pa.array(score, pa.float32()), "area": pa.array(np.arange(count) * 7, pa.int32()), "name": ["x"] * count}
+    thin = (Thin("score", 8, 1), Thin("area", 7, -2), Thin("name", 9), Thin("id", 7))
+    options = TileOptions(min_zoom=6, max_zoom=9, thin=thin)
+    batch = table(stars(count, 11, (5, 5, 6, 6), (0.01, 0.05)), **columns)
+    seen = set()
+    for (zoom, _, _), features in map(decode, make_tiles(batch, options)):
+        for feature in features:
+            k = feature["id"] - 1
+            expected = {
+                "id": k + 1 if zoom >= 7 else None,
+                "score": pytest.approx(score[k] if zoom >= 8 else round(score[k], 1), abs=1e-6),
+                "area": k * 7 if zoom >= 7 else round(k * 7, -2),
+                "name": "x" if zoom >= 9 else None,
+            }
+            assert feature["properties"] == {key: value for key, value in expected.items() if value is not None}
+            seen.add(zoom)
+    assert seen == {6, 7, 8, 9}
+    assert "name" not in field_types(batch.schema, TileOptions(max_zoom=8, thin=thin))
+
+
+@pytest.mark.parametrize(
+    ("thin", "message"),
+    [
+        ("scor:8:1", "thin: found 'scor'; expected an attribute; did you mean 'score'"),
+        ("name:8:1", "thin: found decimals for name, which is no number"),
+        ("score", "thin: found 'score'; expected NAME:ZOOM"),
+        ("score:x", "thin: found 'score:x'"),
+        (":3", "thin: found ':3'"),
+        ("score:-1", "thin: found"),
+    ],
+)
+def test_rules_for_attributes_are_checked(thin: str, message: str) -> None:
+    schema = pa.schema([("id", pa.int64()), ("geometry", pa.binary()), ("score", pa.float64()), ("name", pa.string())])
+    with pytest.raises(InputError, match=message):
+        field_types(schema, TileOptions(thin=(Thin.parse(thin),)))
+    assert Thin.parse("a:b:3:-2") == Thin("a:b", 3, -2)
+    assert Thin.parse("a:b:3") == Thin("a:b", 3)
+
+
+@pytest.mark.parametrize("resolution", [512, 1000, 8192])
+def test_covered_area_is_right_at_any_resolution(resolution: int) -> None:
+    shapes = stars(400, 12, (5, 5, 6, 6), (0.001, 0.02))
+    truth = mercator_areas(shapes).sum()
+    drawn: dict[int, float] = defaultdict(float)
+    options = TileOptions(min_zoom=6, max_zoom=10, tile_resolution=resolution)
+    for (zoom, _, _), features in map(decode, make_tiles(table(shapes), options)):
+        shown = shapely.union_all([feature["geometry"] for feature in features])
+        drawn[zoom] += shown.intersection(shapely.box(0, 0, resolution, resolution)).area / (resolution << zoom) ** 2
+    overlap = truth - shapely.transform(shapely.union_all(shapes), lambda xy: np.stack(mercator(*xy.T), axis=1)).area
+    assert overlap < 0.03 * truth
+    assert drawn == pytest.approx(dict.fromkeys(range(6, 11), truth), rel=0.05)
+
+
 def test_beyond_the_edges_of_the_world() -> None:
     """North of 85.05 degrees is cut off, east of 180 comes round; nothing else changes."""
     shapes = [
@@ -381,9 +479,15 @@ def test_missing_columns_are_named() -> None:
         {"min_zoom": 5, "max_zoom": 4},
         {"max_zoom": 19},
         {"area_floor": 0},
+        {"area_floor": math.nan},
         {"buffer": 80},
         {"tolerance": -1},
+        {"simplify": "vw"},
+        {"tile_resolution": 2**15},
+        {"max_zoom": 10**9},
         {"max_tile_bytes": 0},
+        {"max_features_per_tile": 0},
+        {"thin": (Thin("a", 3), Thin("a", 4, 1))},
     ],
 )
 def test_options_are_checked(wrong: dict[str, Any]) -> None:
@@ -408,9 +512,8 @@ def test_archives_open_in_other_programs(tmp_path: Path) -> None:
         np.frombuffer(b"".join(tile.digest for tile in tiles), np.uint64).reshape(-1, 2),
     )
     path = tmp_path / "changes.pmtiles"
-    metadata = archive_metadata(
-        options, field_types(batch.schema, options), {"count": 300, "attributes": []}, {"attribution": "x"}
-    )
+    told = {"changes": {"count": 300, "fields": field_types(batch.schema, options), "attributes": []}}
+    metadata = archive_metadata(options, told, {"attribution": "x"})
     write_archive(path, index, [part], tuple(shapely.total_bounds(shapes).tolist()), metadata)
     verify(path)
     with path.open("rb") as file:

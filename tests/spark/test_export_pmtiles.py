@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import mapbox_vector_tile
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,7 +18,8 @@ from pmtiles.reader import MmapSource, Reader, all_tiles
 from pmtiles.tile import zxy_to_tileid
 
 from terradrift.errors import InputError
-from terradrift.maps.tile_options import TileOptions
+from terradrift.maps.tile_columns import SORTED_BY
+from terradrift.maps.tile_options import Thin, TileOptions
 from terradrift.maps.tile_pairs import tile_pairs
 from terradrift.maps.vector_tiles import encode_tiles
 
@@ -70,7 +74,7 @@ def export(spark: SparkSession, polygons: DataFrame, folder: Path, options: Tile
 def test_archive_equals_one_process_for_any_number_of_partitions(spark: SparkSession, partitions: Any, tmp_path: Path) -> None:
     polygons = changes()
     pairs = pa.Table.from_batches([rows.pairs for batch in polygons.to_batches() for rows in tile_pairs(batch, OPTIONS)])
-    in_order = pairs.sort_by([(name, "ascending") for name in ("tile_id", "feature_id", "rank")]).combine_chunks()
+    in_order = pairs.sort_by([(name, "ascending") for name in SORTED_BY]).combine_chunks()
     expected = {tile.tile_id: tile for tile in encode_tiles(in_order.to_batches(), OPTIONS)}
     archives = []
     for count in (1, 4):
@@ -98,6 +102,7 @@ def test_archive_equals_one_process_for_any_number_of_partitions(spark: SparkSes
     assert report.largest_tile == max(len(tile.data) for tile in expected.values())
     assert sum(report.features.values()) == sum(tile.features for tile in expected.values())
     assert report.dropped == {}
+    assert max(report.largest.values()) == report.largest_tile
     assert metadata["attribution"] == "© someone"
     (layer,) = metadata["vector_layers"]
     assert (layer["id"], layer["minzoom"], layer["maxzoom"]) == ("changes", 4, 9)
@@ -107,6 +112,31 @@ def test_archive_equals_one_process_for_any_number_of_partitions(spark: SparkSes
     assert (stats["kind"]["values"], stats["seen"]["values"]) == (["ramp", "step"], [False, True])
     assert (stats["year_first"]["min"], stats["year_first"]["max"]) == (2018, 2025)
     assert (stats["score_max"]["min"], stats["score_max"]["max"]) == (0, 599 / 64), "NaN is no value"
+
+
+def test_layers_and_thinned_attributes_are_told_as_they_are(spark: SparkSession, tmp_path: Path) -> None:
+    options = replace(OPTIONS, layer="default", layer_column="kind", thin=(Thin("score_max", 8, 0), Thin("seen", 20)))
+    report = export(spark, spark.createDataFrame(changes()).repartition(3), tmp_path, options)
+    assert report.polygons == COUNT
+    seen = set()
+    with (tmp_path / "changes.pmtiles").open("rb") as file:
+        metadata = Reader(MmapSource(file)).metadata()
+        for (zoom, _, _), data in all_tiles(MmapSource(file)):
+            for name, layer in mapbox_vector_tile.decode(gzip.decompress(data)).items():
+                told = {a["attribute"]: a for a in stats_of(metadata, name)["attributes"]}
+                for feature in layer["features"]:
+                    properties = feature["properties"]
+                    assert properties.keys() <= told.keys() == {"change_id", "year_first", "score_max", "area_m2"}
+                    assert all(told[key]["min"] <= value <= told[key]["max"] for key, value in properties.items())
+                    seen.add((name, zoom < 8 and properties.get("score_max", 0.5) % 1 == 0))
+    assert {layer["id"] for layer in metadata["vector_layers"]} == {"default", "step", "ramp"}
+    assert [stats_of(metadata, name)["count"] for name in ("default", "step", "ramp")] == [COUNT // 3] * 3
+    assert stats_of(metadata, "ramp")["attributes"][2]["count"] == 206  # 199 numbers, 3 of them whole, and 0 .. 9
+    assert {True, False} == {rounded for _, rounded in seen}
+
+
+def stats_of(metadata: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(layer for layer in metadata["tilestats"]["layers"] if layer["layer"] == name)
 
 
 def test_dropped_features_are_counted_by_zoom(spark: SparkSession, tmp_path: Path) -> None:

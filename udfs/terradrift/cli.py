@@ -164,15 +164,47 @@ def evaluate(
 def tiles(
     table: Annotated[Path, typer.Argument(help="GeoParquet file or folder, any CRS.", show_default=False)],
     archive: Annotated[Path, typer.Argument(help="PMTiles file to write.", show_default=False)],
-    layer: Annotated[str | None, typer.Option(help="Name of the layer; default: the file's name.")] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="Name of the layer; default: a layer for each value of a text column `layer`, or the file's name."),
+    ] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column of feature ids; default: change_id, id or fid.")] = None,
     min_zoom: Annotated[int, typer.Option(help="Smallest zoom.")] = 0,
     max_zoom: Annotated[int, typer.Option(help="Largest zoom.")] = 13,
+    tile_resolution: Annotated[int, typer.Option(help="Units across a tile.")] = 4096,
+    buffer: Annotated[float, typer.Option(help="Margin around each tile, as a fraction of its edge.")] = 80 / 4096,
+    max_features_per_tile: Annotated[int, typer.Option(help="Of more, the smallest are left out and counted.")] = 50_000,
+    max_tile_bytes: Annotated[
+        int, typer.Option(help="Largest tile, compressed; the smallest features beyond are left out.")
+    ] = 500_000,
+    simplify: Annotated[
+        str, typer.Option(help="dp (Douglas-Peucker), or snap: borders that neighbours share still meet.")
+    ] = "dp",
+    tolerance: Annotated[float | None, typer.Option(help="Of dp, in 4096ths of a tile's edge; default: 4.")] = None,
+    thin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME:ZOOM[:DECIMALS], repeated: below the zoom the attribute is rounded, or left out.", show_default=False
+        ),
+    ] = None,
     master: Master = None,
 ) -> None:
     """Any GeoParquet to vector tiles."""
     from terradrift.spark.tiles_job import table_to_tiles
 
-    table_to_tiles(table, archive, layer=layer, min_zoom=min_zoom, max_zoom=max_zoom, master=master)
+    if simplify == "snap" and tolerance is not None:
+        raise InputError(f"tolerance: found {tolerance:g} with simplify snap, expected it with dp; leave one out")
+    knobs = {
+        "min_zoom": min_zoom,
+        "max_zoom": max_zoom,
+        "tile_resolution": tile_resolution,
+        "buffer": buffer,
+        "max_features_per_tile": max_features_per_tile,
+        "max_tile_bytes": max_tile_bytes,
+        "simplify": simplify,
+        **({} if tolerance is None else {"tolerance": tolerance}),
+    }
+    table_to_tiles(table, archive, layer=layer, id_column=id_column, thin=thin or (), master=master, **knobs)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from tree_figures import report
 
 from terradrift.maps.pmtiles import TileIndex, write_archive
-from terradrift.maps.tile_options import TileOptions, archive_metadata, field_types
+from terradrift.maps.tile_columns import SORTED_BY, archive_metadata
+from terradrift.maps.tile_options import TileOptions
 from terradrift.maps.tile_pairs import tile_pairs
 from terradrift.maps.vector_tiles import encode_tiles
 
@@ -31,9 +32,7 @@ def work(rows: int = sys.maxsize) -> dict[str, float | str]:
         read += batch.num_rows
         if read >= rows:
             break
-    ordered = (
-        pa.Table.from_batches(pairs).sort_by([(name, "ascending") for name in ("tile_id", "feature_id", "rank")]).combine_chunks()
-    )
+    ordered = pa.Table.from_batches(pairs).sort_by([(name, "ascending") for name in SORTED_BY]).combine_chunks()
     blob = archive.with_suffix(".blob")
     tiles, offset = [], 0
     with blob.open("wb") as out:
@@ -44,8 +43,8 @@ def work(rows: int = sys.maxsize) -> dict[str, float | str]:
     ids, offsets, lengths = (np.array([tile[k] for tile in tiles]) for k in range(3))
     digests = np.frombuffer(b"".join(tile[3] for tile in tiles), np.uint64).reshape(-1, 2)
     index = TileIndex(ids, np.zeros(ids.size, np.int64), offsets, lengths, digests)
-    fields = field_types(file.schema_arrow, OPTIONS)
-    write_archive(archive, index, [blob], BOUNDS, archive_metadata(OPTIONS, fields, {"count": read, "attributes": []}, {}))
+    told = {OPTIONS.layer: {"count": read, "fields": {}, "attributes": []}}
+    write_archive(archive, index, [blob], BOUNDS, archive_metadata(OPTIONS, told, {}))
     blob.unlink()
     return {}
 

@@ -22,8 +22,9 @@ with spark_session("tiles benchmark", "local[2]") as spark:
 
     def work(source: Path = table) -> dict[str, float | str]:
         """Export, as the command does."""
-        frame, id_column = web_polygons(spark, source, *read_geometry_column(source))
-        options = TileOptions(layer="changes", id_column=id_column, min_zoom=4, max_zoom=13)
+        _, geometry, crs = read_geometry_column(source)
+        options = TileOptions(layer="changes", id_column="fid", min_zoom=4, max_zoom=13)
+        frame = web_polygons(spark, source, geometry, crs, options.id_column)
         told = export_pmtiles(spark, frame, archive, archive.parent, options, {})
         return {"dropped": sum(told.dropped.values())}
 

@@ -39,7 +39,9 @@ class Spots(NamedTuple):
     """Area that the rings of a grid lack, and where."""
 
     part: Array
-    """(spot) int64: the part that is too small to be drawn, or -1 where a ring is drawn larger or smaller than it is."""
+    """(spot) int64: the part it belongs to."""
+    small: Array
+    """(spot) bool: whether the part is too small to be drawn; else one of its rings is drawn larger or smaller than it is."""
     x: Array
     """(spot) int64, units."""
     y: Array
@@ -56,7 +58,7 @@ def snap(
     feature_start: Array,
     world: int,
     tolerance: float,
-    floor: int,
+    floor: float,
     keep_all: bool,
 ) -> tuple[Rings, Spots]:
     """Features on the grid `world` units wide, simplified, and what of their area is missing from them.
@@ -67,10 +69,10 @@ def snap(
     is drawn as it is, and there are no spots. A ring that the grid flattens is drawn unsimplified, and a part that it flattens
     altogether as a square of its area, one unit at least.
     """
-    *rings, part, spot_x, spot_y, area = _snap(
+    *rings, part, small, spot_x, spot_y, area = _snap(
         x, y, ring_start, part_start, feature_start, float(world), float(tolerance), float(floor), keep_all
     )
-    return Rings(*rings), Spots(part, spot_x, spot_y, area)
+    return Rings(*rings), Spots(part, small, spot_x, spot_y, area)
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -178,7 +180,7 @@ def _snap(
     out_x, out_y = np.empty(room, np.int64), np.empty(room, np.int64)
     out_rings, out_features = np.zeros(ring_start.size, np.int64), np.zeros(feature_start.size, np.int64)
     spot_part, spot_area = np.empty(ring_start.size, np.int64), np.empty(ring_start.size)
-    spot_x, spot_y = np.empty(ring_start.size, np.int64), np.empty(ring_start.size, np.int64)
+    spot_x, spot_y, spot_small = np.empty_like(spot_part), np.empty_like(spot_part), np.empty(ring_start.size, np.bool_)
     areas = double_areas(x, y, ring_start)
     for ring in range(areas.size):
         areas[ring] = abs(areas[ring]) / 2 * world * world
@@ -210,12 +212,12 @@ def _snap(
                         rings += 1
                         out_rings[rings] = end
                 if not keep_all:
-                    spot_part[spots] = part if small else -1
+                    spot_part[spots], spot_small[spots] = part, small
                     spot_x[spots], spot_y[spots] = _unit(rx, world), _unit(ry, world)
                     spot_area[spots] = true - drawn if ring == outer else drawn - true
                     spots += 1
         out_features[feature + 1] = rings
     return (
         out_x[:end], out_y[:end], out_rings[: rings + 1], out_features,
-        spot_part[:spots], spot_x[:spots], spot_y[:spots], spot_area[:spots],
+        spot_part[:spots], spot_small[:spots], spot_x[:spots], spot_y[:spots], spot_area[:spots],
     )  # fmt: skip

@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from terradrift.kernels.rings import Array
-from terradrift.maps.tile_options import TileOptions, field_types
+from terradrift.maps.tile_columns import SORTED_BY, field_types, thinned
+from terradrift.maps.tile_options import TileOptions
 from terradrift.maps.tile_pairs import tile_pairs
-from terradrift.maps.tile_stats import TileStats
+from terradrift.maps.tile_stats import LayerStats
 
 RUN_BYTES = 64 * 2**20
 """A task keeps about as much of pairs, and writes them as one file."""
@@ -31,7 +32,7 @@ MARKS = 256
 """Tiles that tell how a file's bytes lie along the tile ids."""
 
 RUN = pa.schema([("file", pa.string()), ("bytes", pa.int64()), ("marks", pa.list_(pa.int64())), ("stats", pa.string())])
-"""One row a file: its name, size, the tile at every 256th of its bytes, and the tilestats of its features as JSON."""
+"""One row a file: its name, size, the tile at every 256th of its bytes, and the tilestats of its layers as JSON."""
 
 
 class TileRange(NamedTuple):
@@ -44,13 +45,16 @@ class TileRange(NamedTuple):
 def write_runs(folder: Path, options: TileOptions, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Cut polygons into tiles and write the pairs under `folder`; rows of RUN. A repeated task leaves files nobody names."""
     held: list[pa.RecordBatch] = []
-    stats: TileStats | None = None
+    stats: LayerStats | None = None
     for batch in batches:
-        stats = stats or TileStats(field_types(batch.schema, options))
+        stats = stats or LayerStats(options.layer_names, field_types(batch.schema, options))
         for zoom, polygons, pairs in tile_pairs(batch, options):
             held.append(pairs)
             if zoom == options.max_zoom:
-                stats.add(polygons, pairs.column("attributes"))
+                attributes = pairs.column("attributes")
+                stats.add(polygons, pairs.column("layer").to_numpy(), attributes)
+                if options.thin:  # values that only low zooms give
+                    stats.add(0 * polygons, pairs.column("layer").to_numpy(), thinned(attributes, options.min_zoom, options))
         if sum(pairs.nbytes for pairs in held) >= RUN_BYTES:
             yield _write_run(folder, held, stats)
             held, stats = [], None
@@ -73,7 +77,7 @@ def tile_ranges(runs: pa.Table, least: int) -> list[TileRange]:
 
 
 def read_range(runs: Sequence[pa.Table], tiles: TileRange) -> pa.RecordBatch | None:
-    """The pairs of a range of tiles from all runs, by tile, then by feature; None where there are none."""
+    """The pairs of a range of tiles from all runs, in order; None where there are none."""
     found = []
     for run in runs:
         a, b = np.searchsorted(run.column("tile_id").to_numpy(), tiles)
@@ -91,7 +95,7 @@ def open_runs(folder: Path, files: Sequence[str]) -> list[pa.Table]:
     return [pa.ipc.open_file(pa.memory_map(str(folder / file))).read_all() for file in files]
 
 
-def _write_run(folder: Path, batches: list[pa.RecordBatch], stats: TileStats) -> pa.RecordBatch:
+def _write_run(folder: Path, batches: list[pa.RecordBatch], stats: LayerStats) -> pa.RecordBatch:
     pairs = pa.Table.from_batches(batches).combine_chunks()
     pairs = pairs.take(pa.array(np.argsort(pairs["tile_id"].to_numpy(), kind="stable"))).combine_chunks()
     file = uuid.uuid4().hex
@@ -107,8 +111,8 @@ def _write_run(folder: Path, batches: list[pa.RecordBatch], stats: TileStats) ->
 
 
 def _order(pairs: pa.Table) -> Array:
-    """Rows by tile, feature and rank; equal ones, where ids repeat, by their geometry."""
-    keys = [pairs[name].to_numpy() for name in ("rank", "feature_id", "tile_id")]
+    """Rows by tile, layer, feature and rank; equal ones, where ids repeat, by their geometry."""
+    keys = [pairs[name].to_numpy() for name in reversed(SORTED_BY)]
     order = np.lexsort(keys)
     ranked = np.stack(keys)[:, order]
     equal = (ranked[:, 1:] == ranked[:, :-1]).all(axis=0)

@@ -1,21 +1,43 @@
-"""How polygons become vector tiles: the options, the columns that they are made of, and what the archive tells of them."""
+"""How polygons become vector tiles: the knobs, checked before anything runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-import pyarrow as pa
-
-from terradrift.errors import InputError
+from terradrift.errors import InputError, near_miss
 from terradrift.kernels.rings import MAX_WORLD
 
-SMALL, LACKING = -1, -2
-"""Feature ids of rows of pairs that are no features: the true area of the polygons too small to be drawn, and the area that the
-others lack, less that they have too much."""
-WHOLE_TILE = 2**52
-"""Area of a tile in the unit of such rows: whole numbers, so that sums do not depend on order."""
+FINEST = 4096
+"""Tolerance and area floor are in units of this part of a tile's edge, whatever the tiles' own resolution is."""
+MAX_RESOLUTION = 16384
+"""A tile is looked at cell by cell: 32 MiB a picture of it at this resolution."""
+SIMPLIFY = ("dp", "snap")
+
+
+@dataclass(frozen=True)
+class Thin:
+    """One attribute at low zooms: rounded, or left out."""
+
+    attribute: str
+    zoom: int
+    """From this zoom on it is given as it is."""
+    decimals: int | None = None
+    """Below, it is rounded to so many decimals (-2: hundreds); None: left out."""
+
+    @classmethod
+    def parse(cls, text: str) -> Thin:
+        """NAME:ZOOM or NAME:ZOOM:DECIMALS; the name may hold colons of its own. Raises InputError."""
+        name, *numbers = text.rsplit(":", 2)
+        if len(numbers) == 2 and not _is_whole(numbers[0]):
+            name, numbers = f"{name}:{numbers[0]}", numbers[1:]
+        if not name or not numbers or not all(map(_is_whole, numbers)) or not 0 <= int(numbers[0]) <= 99:
+            raise InputError(f"thin: found {text!r}; expected NAME:ZOOM or NAME:ZOOM:DECIMALS, such as score:10:1")
+        return cls(name, *map(int, numbers))
+
+
+def _is_whole(text: str) -> bool:
+    return text.removeprefix("-").isdecimal() and len(text) < 4
 
 
 @dataclass(frozen=True)
@@ -23,7 +45,13 @@ class TileOptions:
     """How polygons become tiles. A tile unit is 1 / `tile_resolution` of a tile's edge."""
 
     layer: str = "polygons"
-    """Name of the layer."""
+    """Name of the layer; with a layer column, of the layer of rows that name none."""
+    layer_column: str | None = None
+    """Column of text that names each row's layer, no property then."""
+    layers: tuple[str, ...] = ()
+    """The layers that the layer column names, in order; filled in when they are known."""
+    id_column: str = "id"
+    """Column with the feature ids: whole numbers in 0 .. 2**53 - 1; a property too, as all columns are."""
     min_zoom: int = 0
     max_zoom: int = 13
     """Smallest and largest zoom; every polygon is drawn at the largest."""
@@ -31,99 +59,55 @@ class TileOptions:
     """Units across a tile (the MVT extent)."""
     buffer: float = 80 / 4096
     """Margin drawn around each tile, as a fraction of its edge."""
+    simplify: Literal["dp", "snap"] = "dp"
+    """dp: Douglas-Peucker. snap: lines as the tile's grid has them, for coverages whose borders must meet."""
     tolerance: float = 4.0
-    """Douglas-Peucker tolerance, tile units; 0 keeps the snapped lines, for coverages whose borders must meet."""
-    area_floor: int = 64
-    """Smallest polygon drawn as it is below the largest zoom, square tile units. Of smaller ones some become squares of about
-    this area, so sized that the area covered in each tile is right."""
+    """Of Douglas-Peucker, in 4096ths of a tile's edge."""
+    area_floor: float = 64.0
+    """Smallest polygon drawn as it is below the largest zoom, in squares of a 4096th of a tile's edge. Of smaller ones some
+    become squares of about this area, so sized that the area covered in each tile is right."""
+    max_features_per_tile: int = 50_000
+    """Of more, the smallest are left out and counted; squares for small ones grow instead."""
     max_tile_bytes: int = 500_000
     """Largest tile, compressed; the smallest polygons of a tile beyond it are left out and counted."""
-    id_column: str = "id"
-    """Column with the feature ids: whole numbers in 0 .. 2**53 - 1; a property too, as all columns are."""
+    thin: tuple[Thin, ...] = ()
+    """Attributes that are rounded or left out at low zooms; at most one entry an attribute."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_zoom <= self.max_zoom:
             raise InputError(f"min_zoom, max_zoom: found {self.min_zoom}, {self.max_zoom}; expected 0 <= min_zoom <= max_zoom")
-        for name in ("tile_resolution", "area_floor", "max_tile_bytes"):
+        for name in ("max_features_per_tile", "max_tile_bytes"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: found {getattr(self, name)}; expected a whole number of at least 1")
+        if not 1 <= self.tile_resolution <= MAX_RESOLUTION:
+            raise InputError(f"tile_resolution: found {self.tile_resolution}; expected 1 to {MAX_RESOLUTION}, such as 4096")
         if not 0 <= self.buffer <= 1:
             raise InputError(f"buffer: found {self.buffer}; expected a fraction of a tile's edge, 0 to 1")
-        if not 0 <= self.tolerance < self.tile_resolution:
-            raise InputError(f"tolerance: found {self.tolerance}; expected tile units, 0 or more, below {self.tile_resolution}")
-        if self.tile_resolution << self.max_zoom > MAX_WORLD:
+        if self.simplify not in SIMPLIFY:
+            raise InputError(f"simplify: found {self.simplify!r}; expected dp or snap{near_miss(self.simplify, SIMPLIFY)}")
+        if not 0 <= self.tolerance < FINEST:
+            raise InputError(f"tolerance: found {self.tolerance}; expected 0 or more, in {FINEST}ths of a tile, below {FINEST}")
+        if not self.area_floor >= 1:
+            raise InputError(f"area_floor: found {self.area_floor}; expected at least 1")
+        if self.tile_resolution << min(self.max_zoom, MAX_WORLD.bit_length()) > MAX_WORLD:
             most = (MAX_WORLD // self.tile_resolution).bit_length() - 1
             raise InputError(f"max_zoom: found {self.max_zoom}; expected at most {most} at {self.tile_resolution} units a tile")
+        names = [rule.attribute for rule in self.thin]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise InputError(f"thin: found {twice} twice; expected one rule an attribute")
 
+    @property
+    def tolerance_units(self) -> float:
+        """Tolerance of the simplification in tile units; 0 keeps the snapped lines."""
+        return 0.0 if self.simplify == "snap" else self.tolerance * self.tile_resolution / FINEST
 
-def field_types(schema: pa.Schema, options: TileOptions) -> dict[str, str]:
-    """Property names and their TileJSON types, of the columns of a table; refuses a table that cannot become tiles."""
-    for name in (options.id_column, "geometry"):
-        if name not in schema.names:
-            raise InputError(f"{name}: no such column; found {', '.join(schema.names)}; rename or add it")
-    if not pa.types.is_binary(schema.field("geometry").type):
-        raise InputError(f"geometry: found {schema.field('geometry').type}; expected WKB as binary; use ST_AsBinary")
-    fields = {}
-    for field in schema:
-        if field.name == "geometry":
-            continue
-        if pa.types.is_boolean(field.type):
-            fields[field.name] = "Boolean"
-        elif pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-            fields[field.name] = "String"
-        elif pa.types.is_signed_integer(field.type) or pa.types.is_float32(field.type) or pa.types.is_float64(field.type):
-            fields[field.name] = "Number"
-        else:
-            raise InputError(
-                f"{field.name}: found {field.type}; expected integer, float, string or boolean; cast or leave it out"
-            )
-    if not pa.types.is_signed_integer(schema.field(options.id_column).type):
-        raise InputError(f"{options.id_column}: found {schema.field(options.id_column).type}; expected whole numbers as ids")
-    return fields
+    @property
+    def floor_units(self) -> float:
+        """`area_floor` in square tile units."""
+        return self.area_floor * (self.tile_resolution / FINEST) ** 2
 
-
-def pair_schema(schema: pa.Schema) -> pa.Schema:
-    """The columns of `tile_pairs`, for polygons of `schema`.
-
-    `geometry`: MVT commands; of a polygon too small to be drawn, its place. `rank`: infinite, or of such a polygon how early it
-    is drawn as a square: where it is above 1, else where it is the highest of its tile. `area`: 0, and in rows with the
-    feature ids SMALL and LACKING, which are no features, area in 1 / WHOLE_TILE of a tile.
-    """
-    attributes = pa.struct([(field.name, field.type) for field in schema if field.name != "geometry"])
-    return pa.schema(
-        [
-            ("tile_id", pa.int64()),
-            ("feature_id", pa.int64()),
-            ("geometry", pa.binary()),
-            ("attributes", attributes),
-            ("rank", pa.float64()),
-            ("area", pa.int64()),
-        ]
-    )
-
-
-def archive_metadata(
-    options: TileOptions, fields: Mapping[str, str], stats: Mapping[str, Any], extra: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The archive's JSON metadata: `extra` (name, attribution, ...), then vector_layers and, as `stats` gives it, tilestats.
-
-    `stats`: `count` of features, and `attributes`: of each property its `count`, `type`, `values`, `min`, `max`.
-    """
-    layer = {
-        "id": options.layer,
-        "description": "",
-        "minzoom": options.min_zoom,
-        "maxzoom": options.max_zoom,
-        "fields": dict(fields),
-    }
-    attributes = list(stats["attributes"])
-    told = {"layer": options.layer, "count": stats["count"], "geometry": "Polygon", "attributeCount": len(attributes)}
-    return {
-        "name": options.layer,
-        "type": "overlay",
-        "format": "pbf",
-        "generator": "terradrift",
-        **extra,
-        "vector_layers": [layer],
-        "tilestats": {"layerCount": 1, "layers": [{**told, "attributes": attributes}]},
-    }
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Of all layers, in the order of the rows' layer numbers."""
+        return self.layers if self.layer_column else (self.layer,)

@@ -18,7 +18,8 @@ from terradrift.kernels.tile_clip import Pieces, clip_to_tiles
 from terradrift.kernels.tile_geometry import MAX_LATITUDE, Spots, hash_fraction, mercator, snap
 from terradrift.kernels.wkb import BROKEN, OTHER, Shapes, read_polygons
 from terradrift.maps.pmtiles import tile_ids
-from terradrift.maps.tile_options import LACKING, SMALL, WHOLE_TILE, TileOptions, field_types, pair_schema
+from terradrift.maps.tile_columns import LACKING, SMALL, WHOLE_TILE, layer_numbers, pair_schema, thinned
+from terradrift.maps.tile_options import TileOptions
 from terradrift.maps.vector_tiles import binary, messages
 
 MAX_ID = 2**53
@@ -33,8 +34,8 @@ class ZoomPairs(NamedTuple):
     """What the tiles of one zoom show."""
 
     zoom: int
-    polygons: int
-    """Those drawn in any tile."""
+    polygons: Array
+    """(layer) int64: those drawn in any tile."""
     pairs: pa.RecordBatch
     """One row a tile and polygon: columns of `pair_schema`, geometry as MVT commands."""
 
@@ -46,67 +47,78 @@ def tile_pairs(batch: pa.RecordBatch, options: TileOptions) -> Iterator[ZoomPair
     or with an empty one are passed over. Longitudes beyond 180 come round at the other side; what lies beyond 85.05 degrees
     north or south is cut off. Raises InputError for anything else that is not polygons in degrees, or not ids.
     """
-    field_types(batch.schema, options)
-    schema = pair_schema(batch.schema)
+    schema = pair_schema(batch.schema, options)
     rows, ids, polygons = _polygons(batch, options)
-    attributes = pa.StructArray.from_arrays(
-        [batch.column(field.name) for field in schema.field("attributes").type],
-        fields=list(schema.field("attributes").type),
-    ).take(pa.array(rows))
+    kind = schema.field("attributes").type
+    columns = [batch.column(field.name) for field in kind]
+    attributes = pa.StructArray.from_arrays(columns, fields=list(kind)).take(pa.array(rows))
+    features = _Features(schema, ids, layer_numbers(batch, options)[rows], attributes)
     for zoom in range(options.min_zoom, options.max_zoom + 1):
+        shown = features._replace(attributes=thinned(attributes, zoom, options))
         feature, tiles, commands, spots = _zoom_pieces(polygons, zoom, options)
-        drawn = int(np.count_nonzero(np.diff(feature, prepend=-1)))
-        pairs = [_pairs(schema, tiles, ids[feature], commands, attributes.take(pa.array(feature)), np.inf, 0)]
+        drawn = feature[np.diff(feature, prepend=-1) != 0]
+        pairs = [shown.pairs(feature, tiles, commands)]
         if spots.part.size:
-            pairs += _small_pairs(schema, ids, attributes, polygons, spots, zoom, options)
-        yield ZoomPairs(zoom, drawn, pa.concat_batches(pairs))
+            pairs += _small_pairs(shown, polygons, spots, zoom, options)
+        counts = np.bincount(features.layer[drawn], minlength=len(options.layer_names))
+        yield ZoomPairs(zoom, counts, pa.concat_batches(pairs))
 
 
-def _pairs(
-    schema: pa.Schema, tiles: Array, ids: Array, geometry: mvt.Messages, attributes: pa.StructArray, rank: Any, area: Any
-) -> pa.RecordBatch:
-    columns = (tiles, ids, np.broadcast_to(rank, tiles.shape), np.broadcast_to(area, tiles.shape))
-    tile_id, feature_id, ranks, areas = (pa.array(np.ascontiguousarray(column)) for column in columns)
-    return pa.RecordBatch.from_arrays([tile_id, feature_id, binary(geometry), attributes, ranks, areas], schema=schema)
+class _Features(NamedTuple):
+    """What the rows of pairs tell of each feature."""
+
+    schema: pa.Schema
+    ids: Array
+    layer: Array
+    attributes: pa.StructArray
+
+    def pairs(self, feature: Array, tiles: Array, geometry: mvt.Messages, rank: Any = np.inf) -> pa.RecordBatch:
+        """Rows of features at these positions, in tiles."""
+        told = (self.layer[feature], self.ids[feature])
+        return self._batch(tiles, *told, rank, 0, geometry, self.attributes.take(pa.array(feature)))
+
+    def sums(self, what: int, layer: Array, tiles: Array, area: Array) -> pa.RecordBatch:
+        """Rows that tell an area of tiles."""
+        nothing = mvt.Messages(np.zeros(0, np.uint8), np.zeros(tiles.size + 1, np.int64))
+        return self._batch(tiles, layer, what, 0.0, area, nothing, pa.nulls(tiles.size, self.attributes.type))
+
+    def _batch(self, tiles: Array, *columns: Any) -> pa.RecordBatch:
+        *numbers, geometry, attributes = columns
+        arrays = [pa.array(np.ascontiguousarray(np.broadcast_to(column, tiles.shape))) for column in (tiles, *numbers)]
+        arrays = [array.cast(field.type) for array, field in zip(arrays, self.schema, strict=False)]
+        return pa.RecordBatch.from_arrays([*arrays, binary(geometry), attributes], schema=self.schema)
 
 
-def _small_pairs(
-    schema: pa.Schema,
-    ids: Array,
-    attributes: pa.StructArray,
-    polygons: _Polygons,
-    spots: Spots,
-    zoom: int,
-    options: TileOptions,
-) -> list[pa.RecordBatch]:
+def _small_pairs(features: _Features, polygons: _Polygons, spots: Spots, zoom: int, options: TileOptions) -> list[pa.RecordBatch]:
     """Rows of the polygons too small to be drawn that may be shown as squares, and of the area of all."""
     extent = options.tile_resolution
     tiles = tile_ids(zoom, spots.x // extent, spots.y // extent)
     area = np.rint(spots.area * (WHOLE_TILE / extent**2)).astype(np.int64)
-    small = spots.part >= 0
-    none = pa.nulls(0, attributes.type)
-    rows = []
-    for what, which in ((SMALL, small), (LACKING, ~small)):
-        tile, total = _sums(tiles[which], area[which])
-        empty = mvt.Messages(np.zeros(0, np.uint8), np.zeros(tile.size + 1, np.int64))
-        rows.append(_pairs(schema, tile, np.full(tile.size, what), empty, none.take(pa.nulls(tile.size, pa.int64())), 0.0, total))
-    part, at = spots.part[small], tiles[small]
+    owner = np.repeat(np.arange(features.ids.size), np.diff(polygons.feature_start))[spots.part]
+    layer, small = features.layer[owner], spots.small
+    rows = [
+        features.sums(what, *_sums(layer[which], tiles[which], area[which]))
+        for what, which in ((SMALL, small), (LACKING, ~small))
+    ]
+    owner, tiles, layer = owner[small], tiles[small], layer[small]
     with np.errstate(divide="ignore"):
-        rank = np.minimum(spots.area[small] / (options.area_floor * polygons.fraction[part]), MAX_RANK)
-    order = np.lexsort((-rank, at))
-    first = np.diff(at[order], prepend=-1) != 0
-    shown = np.sort(order[(rank[order] > 1) | (first & (rank[order] * options.area_floor > 1))])
-    feature = np.repeat(np.arange(ids.size), np.diff(polygons.feature_start))[part[shown]]
+        rank = np.minimum(spots.area[small] / (options.floor_units * polygons.fraction[spots.part[small]]), MAX_RANK)
+    order = np.lexsort((-rank, layer, tiles))
+    shown = np.sort(order[(rank[order] > 1) | (_begins(tiles[order], layer[order]) & (rank[order] * options.floor_units > 1))])
     places = mvt.place_commands(spots.x[small][shown] % extent, spots.y[small][shown] % extent)
-    rows.append(_pairs(schema, at[shown], ids[feature], places, attributes.take(pa.array(feature)), rank[shown], 0))
-    return rows
+    return [*rows, features.pairs(owner[shown], tiles[shown], places, rank[shown])]
 
 
-def _sums(tiles: Array, area: Array) -> tuple[Array, Array]:
-    """(tiles, sums): the area of each tile."""
-    order = np.argsort(tiles, kind="stable")
-    begin = np.flatnonzero(np.diff(tiles[order], prepend=-1))
-    return tiles[order][begin], np.add.reduceat(area[order], begin) if begin.size else begin
+def _begins(tiles: Array, layer: Array) -> Array:
+    """Where the layers of the tiles begin, in rows sorted by both."""
+    return (np.diff(tiles, prepend=-1) != 0) | (np.diff(layer, prepend=-1) != 0)
+
+
+def _sums(layer: Array, tiles: Array, area: Array) -> tuple[Array, Array, Array]:
+    """(layers, tiles, sums): the area of each layer of each tile."""
+    order = np.lexsort((layer, tiles))
+    begin = np.flatnonzero(_begins(tiles[order], layer[order]))
+    return layer[order][begin], tiles[order][begin], np.add.reduceat(area[order], begin) if begin.size else begin
 
 
 class _Polygons(NamedTuple):
@@ -188,8 +200,8 @@ def _zoom_pieces(polygons: _Polygons, zoom: int, options: TileOptions) -> tuple[
     rings, spots = snap(
         *polygons[:-1],
         world=options.tile_resolution << zoom,
-        tolerance=options.tolerance,
-        floor=options.area_floor,
+        tolerance=options.tolerance_units,
+        floor=options.floor_units,
         keep_all=zoom == options.max_zoom,
     )
     pieces = _valid_pieces(rings, zoom, options)

@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from terradrift.kernels.rings import Array
+
 MOST_COUNTED = 1000
 MOST_LISTED = 100
 """Different values of a property that are counted, and of texts and booleans listed: as tippecanoe does."""
+
+
+class LayerStats:
+    """`TileStats` of every layer; the properties are those of all."""
+
+    def __init__(self, names: Sequence[str], fields: Mapping[str, str]) -> None:
+        self.layers = {name: TileStats(fields) for name in names}
+
+    def add(self, counts: Array, layer: Array, attributes: pa.StructArray) -> None:
+        """Take in more features of each layer and the values that they have; `layer`: (row) its number."""
+        if len(self.layers) == 1:
+            next(iter(self.layers.values())).add(int(counts[0]), attributes)
+            return
+        for number, stats in enumerate(self.layers.values()):
+            stats.add(int(counts[number]), attributes.filter(pa.array(layer == number)))
+
+    def merge(self, others: Iterable[Sequence[Mapping[str, Any]]]) -> None:
+        """Take in what other tasks gathered, as `told` gives it."""
+        for other in others:
+            for stats, told in zip(self.layers.values(), other, strict=True):
+                stats.merge([told])
+
+    def told(self) -> list[dict[str, Any]]:
+        """All that was gathered, for JSON."""
+        return [stats.told() for stats in self.layers.values()]
+
+    def tilestats(self) -> dict[str, dict[str, Any]]:
+        """Of each layer by name."""
+        return {name: stats.tilestats() for name, stats in self.layers.items()}
 
 
 @dataclass
@@ -49,7 +80,7 @@ class TileStats:
         return {"count": self.count, "values": self.values, "largest": self.largest}
 
     def tilestats(self) -> dict[str, Any]:
-        """`count` of features, and `attributes`: of each property the number of its values, their range or the first of them."""
+        """`count` of features, `fields`, and `attributes`: of each the number of its values and their range or list."""
         attributes = []
         for name, kind in self.fields.items():
             values = self.values.get(name, [])
@@ -59,7 +90,7 @@ class TileStats:
             else:
                 told["values"] = values[:MOST_LISTED]
             attributes.append(told)
-        return {"count": self.count, "attributes": attributes}
+        return {"count": self.count, "fields": self.fields, "attributes": attributes}
 
     def _join(self, name: str, values: list[Any], largest: list[Any]) -> None:
         known = self.values.get(name, [])

@@ -14,7 +14,8 @@ from terradrift.kernels import mvt
 from terradrift.kernels.rings import Array
 from terradrift.kernels.tile_squares import covering_squares
 from terradrift.maps.pmtiles import gzip_bytes
-from terradrift.maps.tile_options import LACKING, SMALL, WHOLE_TILE, TileOptions
+from terradrift.maps.tile_columns import LACKING, SMALL, WHOLE_TILE
+from terradrift.maps.tile_options import TileOptions
 
 SHRINK = 0.98
 """Of the share of polygons that a too large tile should keep by its size; the smallest take fewer bytes than the mean."""
@@ -38,6 +39,7 @@ class EncodedTile(NamedTuple):
 class _Rows(NamedTuple):
     """The rows of a tile: columns of `pair_schema`, properties as codes."""
 
+    layer: Array
     ids: Array
     rank: Array
     area: Array
@@ -47,23 +49,23 @@ class _Rows(NamedTuple):
     def cut(self, a: int, b: int) -> _Rows:
         """Rows a .. b."""
         geometry = mvt.Messages(self.geometry.data, self.geometry.start[a : b + 1])
-        return _Rows(self.ids[a:b], self.rank[a:b], self.area[a:b], self.codes[a:b], geometry)
+        return _Rows(self.layer[a:b], self.ids[a:b], self.rank[a:b], self.area[a:b], self.codes[a:b], geometry)
 
 
 def encode_tiles(batches: Iterable[pa.RecordBatch], options: TileOptions) -> Iterator[EncodedTile]:
-    """Tiles from the rows of `tile_pairs`, sorted by tile and feature and cut into batches anywhere.
+    """Tiles from the rows of `tile_pairs`, sorted by SORTED_BY and cut into batches anywhere.
 
     Holds one batch and one tile in memory. A tile's bytes depend on its own rows alone.
     """
     for table in _whole_tiles(batches):
         tiles = table.column("tile_id").to_numpy()
         names, codes, values = _properties(table.column("attributes"))
-        head = mvt.layer_head(options.layer, names, options.tile_resolution)
-        ids, rank, area = (table.column(name).to_numpy() for name in ("feature_id", "rank", "area"))
-        rows = _Rows(ids, rank, area, codes, messages(table.column("geometry")))
+        heads = [mvt.layer_head(layer, names, options.tile_resolution) for layer in options.layer_names]
+        layer, ids, rank, area = (table.column(name).to_numpy() for name in ("layer", "feature_id", "rank", "area"))
+        rows = _Rows(layer, ids, rank, area, codes, messages(table.column("geometry")))
         begins = np.flatnonzero(np.diff(tiles, prepend=-1))
         for a, b in zip(begins, np.append(begins[1:], tiles.size), strict=True):
-            tile = _encode_tile(int(tiles[a]), rows.cut(int(a), int(b)), values, head, options)
+            tile = _encode_tile(int(tiles[a]), rows.cut(int(a), int(b)), values, heads, options)
             if tile:
                 yield tile
 
@@ -131,30 +133,36 @@ def _values(dictionary: pa.Array) -> mvt.Messages:
     return mvt.text_values(messages(dictionary))
 
 
-def _encode_tile(tile_id: int, rows: _Rows, values: mvt.Messages, head: Array, options: TileOptions) -> EncodedTile | None:
+def _encode_tile(tile_id: int, rows: _Rows, values: mvt.Messages, heads: list[Array], options: TileOptions) -> EncodedTile | None:
     """One tile; while it is too large, without its smallest polygons. One polygon is always left; None where there is none."""
-    polygons, spots = np.flatnonzero(np.isinf(rows.rank)), _squares_shown(rows, options.area_floor)
+    polygons, spots = np.flatnonzero(np.isinf(rows.rank)), _squares_shown(rows, options.floor_units)
     count = polygons.size + spots.size
     if count == 0:
         return None
-    tile = _draw(rows, polygons, spots, values, head, options)
-    kept = count
-    while len(tile.data) > options.max_tile_bytes and kept > 1:
-        if kept == count:
-            areas, _ = mvt.polygon_measures(rows.geometry)
-            largest_first = polygons[np.argsort(-areas[polygons], kind="stable")]
+    kept = min(count, options.max_features_per_tile)
+    largest_first = polygons if kept == count else _largest_first(rows, polygons)
+    while True:
+        tile = _draw(rows, np.sort(largest_first[:kept]), spots[: max(0, kept - polygons.size)], values, heads, options)
+        if len(tile.data) <= options.max_tile_bytes or kept == 1:
+            break
+        largest_first = _largest_first(rows, polygons) if kept == count else largest_first
         kept = max(1, min(kept - 1, int(kept * options.max_tile_bytes / len(tile.data) * SHRINK)))
-        tile = _draw(rows, np.sort(largest_first[:kept]), spots[: max(0, kept - polygons.size)], values, head, options)
     digest = hashlib.blake2b(tile.data, digest_size=16).digest()
     return EncodedTile(tile_id, tile.data, digest, kept, count - kept, tile.bounds)
 
 
-def _squares_shown(rows: _Rows, floor: int) -> Array:
-    """Positions of the polygons drawn as squares, highest rank first: those above 1, or the first if a unit would show it."""
+def _largest_first(rows: _Rows, polygons: Array) -> Array:
+    areas, _ = mvt.polygon_measures(_taken(rows.geometry, polygons))
+    return polygons[np.argsort(-areas, kind="stable")]
+
+
+def _squares_shown(rows: _Rows, floor: float) -> Array:
+    """Positions of the polygons drawn as squares, highest rank first: those above 1, or a layer's first if a unit would show."""
     spots = np.flatnonzero(np.isfinite(rows.rank) & (rows.ids >= 0))
     spots = spots[np.argsort(-rows.rank[spots], kind="stable")]
+    _, first = np.unique(rows.layer[spots], return_index=True)
     shown = rows.rank[spots] > 1
-    shown[:1] |= rows.rank[spots[:1]] * floor > 1
+    shown[first] |= rows.rank[spots[first]] * floor > 1
     return spots[shown]
 
 
@@ -163,26 +171,34 @@ class _Drawn(NamedTuple):
     bounds: tuple[int, int, int, int]
 
 
-def _draw(rows: _Rows, polygons: Array, spots: Array, values: mvt.Messages, head: Array, options: TileOptions) -> _Drawn:
-    """The polygons at these positions as they are, then squares for those at `spots`."""
-    geometry = _taken(rows.geometry, polygons)
-    shown = np.concatenate([polygons, spots])
-    if spots.size:
-        _, places = mvt.polygon_measures(_taken(rows.geometry, spots))
-        x, y = places[:, 0], places[:, 1]
-        squares = covering_squares(mvt.polygon_rings(geometry), x, y, _units_lacking(rows, options), options.tile_resolution)
-        more = mvt.polygon_commands(squares)
-        starts = np.append(geometry.start - geometry.start[0], more.start[1:] + geometry.start[-1] - geometry.start[0])
-        geometry = mvt.Messages(np.concatenate([geometry.data[geometry.start[0] : geometry.start[-1]], more.data]), starts)
-    data = gzip_bytes(mvt.encode_tile(head, rows.ids[shown], rows.codes[shown], values, geometry).tobytes())
-    _, bounds = mvt.polygon_measures(geometry)
-    return _Drawn(data, (*bounds[:, :2].min(axis=0).tolist(), *bounds[:, 2:].max(axis=0).tolist()))
+def _draw(rows: _Rows, polygons: Array, spots: Array, values: mvt.Messages, heads: list[Array], options: TileOptions) -> _Drawn:
+    """Layer by layer the polygons at these positions as they are, then squares for those at `spots`."""
+    parts, bounds = [], []
+    for layer in np.unique(np.concatenate([rows.layer[polygons], rows.layer[spots]])).tolist():
+        there, small = (which[rows.layer[which] == layer] for which in (polygons, spots))
+        geometry = _taken(rows.geometry, there)
+        if small.size:
+            _, places = mvt.polygon_measures(_taken(rows.geometry, small))
+            area = _units_lacking(rows, layer, options)
+            squares = covering_squares(mvt.polygon_rings(geometry), places[:, 0], places[:, 1], area, options.tile_resolution)
+            geometry = _joined(geometry, mvt.polygon_commands(squares))
+        shown = np.concatenate([there, small])
+        parts.append(mvt.encode_tile(heads[layer], rows.ids[shown], rows.codes[shown], values, geometry).tobytes())
+        bounds.append(mvt.polygon_measures(geometry)[1])
+    box = np.concatenate(bounds)
+    return _Drawn(gzip_bytes(b"".join(parts)), (*box[:, :2].min(axis=0).tolist(), *box[:, 2:].max(axis=0).tolist()))
 
 
-def _units_lacking(rows: _Rows, options: TileOptions) -> int:
-    """Square units that the squares of a tile cover: what the small polygons have, and what the others lack as far as that is
+def _joined(first: mvt.Messages, then: mvt.Messages) -> mvt.Messages:
+    """The messages of both, one after another."""
+    a, b = first.start[0], first.start[-1]
+    return mvt.Messages(np.concatenate([first.data[a:b], then.data]), np.append(first.start - a, then.start[1:] + (b - a)))
+
+
+def _units_lacking(rows: _Rows, layer: int, options: TileOptions) -> int:
+    """Square units that the squares of a layer cover: what the small polygons have, and what the others lack as far as that is
     not more than half of it or all of it again."""
-    small, lacking = (int(rows.area[rows.ids == what].sum()) for what in (SMALL, LACKING))
+    small, lacking = (int(rows.area[(rows.ids == what) & (rows.layer == layer)].sum()) for what in (SMALL, LACKING))
     area = min(max(small + lacking, small // 2), 2 * small)
     return round(area / WHOLE_TILE * options.tile_resolution**2)
 

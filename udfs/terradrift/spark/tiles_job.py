@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ import pyproj
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 from pyspark.sql import types as T  # noqa: N812
+from rich.console import Console
+from rich.table import Table
 
-from terradrift.errors import InputError
-from terradrift.maps.tile_options import TileOptions
+from terradrift.errors import InputError, near_miss
+from terradrift.maps.tile_columns import field_types
+from terradrift.maps.tile_options import Thin, TileOptions
 from terradrift.spark.progress import watch
 from terradrift.spark.session import explained, spark_session
-from terradrift.spark.vector_tiles import export_pmtiles
+from terradrift.spark.vector_tiles import TileReport, export_pmtiles
 
 WEB_CRS = "EPSG:4326"
 
@@ -29,39 +32,103 @@ ID_COLUMNS = ("change_id", "id", "fid")
 """The first of these that holds whole numbers is the feature id; else rows are numbered."""
 
 ROW_ID = "row_id"
+LAYER_COLUMN = "layer"
+NO_LAYER = "default"
+"""Name of the layer of rows without one."""
 
+AS_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_date, pa.types.is_timestamp, pa.types.is_decimal)
 _TEXT = (T.DateType, T.TimestampType, T.TimestampNTZType, T.DecimalType)
 
 
 def table_to_tiles(
-    table: Path, archive: Path, *, layer: str | None, min_zoom: int, max_zoom: int, master: str | None = None
+    table: Path,
+    archive: Path,
+    *,
+    layer: str | None = None,
+    id_column: str | None = None,
+    thin: Sequence[str] = (),
+    master: str | None = None,
+    **knobs: Any,
 ) -> None:
-    """Polygons of a GeoParquet file or folder, in any CRS, to one PMTiles archive. Raises InputError before Spark starts."""
-    geometry, crs = read_geometry_column(table)
+    """Polygons of a GeoParquet file or folder, in any CRS, to one PMTiles archive; prints what it holds.
+
+    `layer`: name of the one layer; None: a layer for each value of a text column `layer`, else the file's name. `id_column`:
+    None: the first of ID_COLUMNS that is there. `thin`: as `Thin.parse` reads them. `knobs`: of `TileOptions`. Raises InputError
+    before Spark starts.
+    """
+    schema, geometry, crs = read_geometry_column(table)
     if archive.suffix != ".pmtiles" or not archive.parent.is_dir():
         raise InputError(f"archive: found {archive}; expected a name ending in .pmtiles in a folder that exists")
     if archive.is_dir():
         raise InputError(f"archive: found a folder at {archive}; expected the name of a file; give another")
-    TileOptions(layer=layer or table.stem, min_zoom=min_zoom, max_zoom=max_zoom)
+    columns = attribute_columns(schema, geometry)
+    by_row = layer is None and columns.get(LAYER_COLUMN) == pa.string()
+    options = TileOptions(
+        layer=layer or (NO_LAYER if by_row else table.stem),
+        layer_column=LAYER_COLUMN if by_row else None,
+        id_column=_id_column(columns, id_column),
+        thin=tuple(map(Thin.parse, thin)),
+        **knobs,
+    )
+    field_types(pa.schema({**columns, options.id_column: pa.int64(), "geometry": pa.binary()}), options)
     with spark_session("terradrift tiles", master) as spark, watch(spark) as progress:
         progress("vector_tiles")
-        frame, id_column = web_polygons(spark, table, geometry, crs)
-        options = TileOptions(layer=layer or table.stem, min_zoom=min_zoom, max_zoom=max_zoom, id_column=id_column)
+        frame = web_polygons(spark, table, geometry, crs, options.id_column)
         with explained():
             report = export_pmtiles(spark, frame, archive, archive.parent, options, {})
-    dropped = f", {sum(report.dropped.values())} dropped from full tiles" if report.dropped else ""
-    sys.stdout.write(f"{archive}: {report.polygons:,} polygons in {report.tiles:,} tiles, {report.size:,} bytes{dropped}\n")
+    print_tiles(report, archive, Console(file=sys.stdout))
 
 
-def read_geometry_column(table: Path) -> tuple[str, str | None]:
-    """Name of the geometry column and its CRS (None: WGS 84 longitude and latitude) from the file's own metadata."""
+def print_tiles(report: TileReport, archive: Path, console: Console) -> None:
+    """What an archive holds, zoom by zoom."""
+    console.print(
+        f"{archive}: {report.polygons:,} polygons in {report.tiles:,} tiles, {report.size:,} bytes",
+        soft_wrap=True,
+        highlight=False,
+    )
+    lines = Table(*("zoom", "features", "dropped", "largest tile, kB"), box=None, header_style="")
+    for column in lines.columns:
+        column.justify = "right"
+    for zoom, features in report.features.items():
+        figures = (features, report.dropped.get(zoom, 0))
+        lines.add_row(str(zoom), *(f"{figure:,}" for figure in figures), f"{report.largest[zoom] / 1e3:,.1f}")
+    console.print(lines)
+
+
+def attribute_columns(schema: pa.Schema, geometry: str) -> dict[str, pa.DataType]:
+    """The columns that tiles can carry, and their types there: dates and decimals as text."""
+    columns = {}
+    for field in schema:
+        if pa.types.is_integer(field.type):
+            columns[field.name] = pa.int64()
+        elif pa.types.is_floating(field.type):
+            columns[field.name] = pa.float64()
+        elif pa.types.is_boolean(field.type):
+            columns[field.name] = pa.bool_()
+        elif any(is_text(field.type) for is_text in AS_TEXT):
+            columns[field.name] = pa.string()
+    return {name: kind for name, kind in columns.items() if name != geometry}
+
+
+def _id_column(columns: Mapping[str, pa.DataType], wanted: str | None) -> str:
+    whole = [name for name, kind in columns.items() if kind == pa.int64()]
+    if wanted is None:
+        return next((name for name in ID_COLUMNS if name in whole), ROW_ID)
+    if wanted not in whole:
+        raise InputError(f"id_column: found {wanted!r}; expected a column of whole numbers{near_miss(wanted, whole)}")
+    return wanted
+
+
+def read_geometry_column(table: Path) -> tuple[pa.Schema, str, str | None]:
+    """The columns, the name of that with the geometry and its CRS (None: WGS 84 longitude and latitude) from the file itself."""
     file = next(_parquet_files(table), None)
     if file is None:
         raise InputError(f"table: found no Parquet file at {table}; expected a GeoParquet file or folder")
     try:
-        metadata = pq.read_schema(file).metadata or {}
+        schema = pq.read_schema(file)
     except (OSError, pa.ArrowInvalid) as cause:
         raise InputError(f"table: {file}: found a file that is not Parquet; expected GeoParquet") from cause
+    metadata = schema.metadata or {}
     if b"geo" not in metadata:
         raise InputError(f"table: {file}: found Parquet without the metadata 'geo'; expected GeoParquet; write it with geopandas")
     try:
@@ -78,7 +145,7 @@ def read_geometry_column(table: Path) -> tuple[str, str | None]:
         raise InputError(f"table: {file}: found {', '.join(wrong)}; expected Polygon or MultiPolygon; filter or buffer the rest")
     if "crs" in column and column["crs"] is None:
         raise InputError(f"table: {file}: found an unknown CRS (null); expected a known one; set it and write the file again")
-    return name, _crs_text(column.get("crs"), file)
+    return schema, name, _crs_text(column.get("crs"), file)
 
 
 def _crs_text(crs: Any, file: Path) -> str | None:
@@ -94,22 +161,17 @@ def _crs_text(crs: Any, file: Path) -> str | None:
     return f"EPSG:{code}" if code else known.to_wkt("WKT1_GDAL")
 
 
-def web_polygons(spark: SparkSession, table: Path, geometry: str, crs: str | None) -> tuple[DataFrame, str]:
-    """Columns that tiles can carry, the geometry as WKB in WGS 84, and the name of the id column."""
+def web_polygons(spark: SparkSession, table: Path, geometry: str, crs: str | None, id_column: str) -> DataFrame:
+    """Columns that tiles can carry, ids, and the geometry as WKB in WGS 84."""
     frame = spark.read.parquet(str(table))
     shape = F.col(f"`{geometry}`")  # WKB as it is: what is not valid is repaired on each zoom's grid
     if crs is not None:
         shape = F.call_function("ST_Force_2D", F.call_function("ST_GeomFromWKB", shape))
         shape = F.call_function("ST_AsBinary", F.call_function("ST_Transform", shape, F.lit(crs), F.lit(WEB_CRS)))
     columns = [column for field in frame.schema if field.name != geometry and (column := _attribute(field)) is not None]
-    names = {
-        field.name for field in frame.schema if isinstance(field.dataType, T.LongType | T.IntegerType | T.ShortType | T.ByteType)
-    }
-    id_column = next((name for name in ID_COLUMNS if name in names), ROW_ID)
     if id_column == ROW_ID:
         columns.append(F.monotonically_increasing_id().alias(ROW_ID))
-    frame = frame.select(*columns, shape.alias("geometry"))
-    return frame.where("geometry IS NOT NULL"), id_column
+    return frame.select(*columns, shape.alias("geometry")).where("geometry IS NOT NULL")
 
 
 def _attribute(field: T.StructField) -> Column | None:

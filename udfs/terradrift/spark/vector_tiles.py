@@ -8,7 +8,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
 from terradrift.kernels.rings import Array
 from terradrift.kernels.tile_geometry import MAX_LATITUDE, lon_lat
 from terradrift.maps.pair_runs import RUN, TileRange, open_runs, read_range, tile_ranges, write_runs
 from terradrift.maps.pmtiles import TileIndex, tile_xyz, write_archive, zoom_start
-from terradrift.maps.tile_options import TileOptions, archive_metadata, field_types
-from terradrift.maps.tile_stats import TileStats
+from terradrift.maps.tile_columns import MOST_LAYERS, archive_metadata, field_types, layer_names
+from terradrift.maps.tile_options import TileOptions
+from terradrift.maps.tile_stats import LayerStats
 from terradrift.maps.vector_tiles import encode_tiles
 
 INDEX = pa.schema(
@@ -61,6 +63,8 @@ class TileReport:
     """Features of the tiles of each zoom, summed."""
     dropped: dict[int, int]
     """Features left out of tiles that would be too large, by zoom; zooms without any are not listed."""
+    largest: dict[int, int]
+    """Bytes of the largest tile of each zoom, compressed."""
     bounds: tuple[float, float, float, float]
     """West, south, east, north, degrees; the whole world where nothing is drawn."""
 
@@ -75,13 +79,17 @@ def export_pmtiles(
 ) -> TileReport:
     """Write `polygons` as vector tiles in one PMTiles archive; it appears complete or not at all.
 
-    `polygons`: `options.id_column` (whole numbers), `geometry` (WKB, EPSG:4326) and the attributes to show; read once.
+    `polygons`: `options.id_column` (whole numbers), `geometry` (WKB, EPSG:4326), the layer column if one is named, and the
+    attributes to show; read once, but for the layers' names.
     `work`: a folder that driver and executors share; what is written there is removed at the end. `metadata`: name,
     description, attribution and the like. The archive's bytes do not depend on the number of partitions. Raises InputError
     for columns that cannot become tiles, before anything runs.
     """
     schema = to_arrow_schema(polygons.schema)
     fields = field_types(schema, options)
+    if options.layer_column:
+        named = polygons.select(F.col(f"`{options.layer_column}`")).distinct().limit(MOST_LAYERS + 2)
+        options = replace(options, layers=layer_names((row[0] for row in named.collect()), options))
     folder = work.absolute() / f"tiles-{uuid.uuid4().hex}"
     blobs = folder / "blobs"
     blobs.mkdir(parents=True)
@@ -91,20 +99,21 @@ def export_pmtiles(
         cut = polygons.mapInArrow(functools.partial(write_runs, runs, options), from_arrow_schema(RUN)).toArrow()
         index = _encode(spark, cut, runs, blobs, folder / "index", options)
         bounds = _bounds(index, options)
-        stats = TileStats(fields)
+        stats = LayerStats(options.layer_names, fields)
         stats.merge(map(json.loads, cut["stats"].to_pylist()))
-        told = archive_metadata(options, fields, stats.tilestats(), metadata)
+        told = archive_metadata(options, stats.tilestats(), metadata)
         archive = write_archive(out, *_places(index, blobs), bounds, told)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return TileReport(
         size=archive.size,
-        polygons=stats.count,
+        polygons=sum(layer.count for layer in stats.layers.values()),
         tiles=archive.tiles,
         contents=archive.contents,
         largest_tile=pc.max(index["length"]).as_py() or 0,
-        features=_by_zoom(index, "features"),
-        dropped={zoom: count for zoom, count in _by_zoom(index, "dropped").items() if count},
+        features=_by_zoom(index, "features", np.add),
+        dropped={zoom: count for zoom, count in _by_zoom(index, "dropped", np.add).items() if count},
+        largest=_by_zoom(index, "length", np.maximum),
         bounds=bounds,
     )
 
@@ -163,10 +172,12 @@ def _places(index: pa.Table, blobs: Path) -> tuple[TileIndex, list[Path]]:
     return TileIndex(tile_id, part.indices.to_numpy(), offset, length, digest), files
 
 
-def _by_zoom(index: pa.Table, column: str) -> dict[int, int]:
+def _by_zoom(index: pa.Table, column: str, join: np.ufunc) -> dict[int, int]:
+    """The values of the tiles of each zoom, joined."""
     _, _, zooms = tile_xyz(index["tile_id"].to_numpy())
-    sums = np.bincount(zooms, weights=index[column].to_numpy())
-    return {int(zoom): int(sums[zoom]) for zoom in np.unique(zooms)}
+    found, begin = np.unique(zooms, return_index=True)  # tile ids are in the order of zooms
+    values = join.reduceat(index[column].to_numpy(), begin) if begin.size else begin
+    return dict(zip(found.tolist(), values.tolist(), strict=True))
 
 
 def _bounds(index: pa.Table, options: TileOptions) -> tuple[float, float, float, float]:
