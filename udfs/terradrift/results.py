@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 import pandas as pd
@@ -14,6 +14,9 @@ import zarr
 
 from terradrift.grid import Grid, Window
 from terradrift.ledger import RunFolder, latest_run, read_manifest
+
+if TYPE_CHECKING:
+    from terradrift.report.notebook import RunMap
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,12 @@ class RunResult:
     def thresholds(self) -> pd.DataFrame:
         """The threshold of every stratum."""
         return pd.read_parquet(self.folder.tables / "thresholds")
+
+    def map(self) -> RunMap:
+        """A map to look at in a notebook: change score, outlines by year; wheel and drag move it, a slider picks the year."""
+        from terradrift.report.notebook import RunMap
+
+        return RunMap(self)
 
     @cached_property
     def window(self) -> Window:

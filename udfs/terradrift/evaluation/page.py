@@ -12,6 +12,7 @@ from terradrift.pages.html import cards, document, escaped, figure, table
 from terradrift.pages.pictures import Outline, indexed_png, picture
 
 STYLE = """
+circle.map{fill:var(--truth)}
 .curves figure{max-width:360px}
 """
 
@@ -69,7 +70,7 @@ def _curves(evaluation: Evaluation) -> str:
             "rate found",
             x_max=0.5,
             y_max=0.5,
-            dots=True,
+            dots="main",
         )
         figures.append(("False discovery rate asked for and found; above the dashed line the map promises too much.", chart))
     return f'<div class="row curves">{"".join(figure(chart, caption) for caption, chart in figures)}</div>'
@@ -77,11 +78,8 @@ def _curves(evaluation: Evaluation) -> str:
 
 def _precision_recall(evaluation: Evaluation) -> str:
     pixel = evaluation.pixel
-    chart = line_chart([("main", evaluation.curve)], "recall", "precision")
-    if pixel.precision is None or pixel.recall is None:
-        return chart
-    dot = line_chart([("main", [(pixel.recall, pixel.precision)])], "recall", "precision", dots=True)
-    return chart.replace("</svg>", dot[dot.index("<circle") : dot.index("/>", dot.index("<circle")) + 2] + "</svg>")
+    here = [] if pixel.precision is None or pixel.recall is None else [(pixel.recall, pixel.precision)]
+    return line_chart([("main", evaluation.curve), ("map", here)], "recall", "precision", dots="map")
 
 
 def _crops(mistakes: list[Mistake]) -> str:

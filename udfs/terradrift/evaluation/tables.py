@@ -33,7 +33,7 @@ def reading_notes(evaluation: Evaluation) -> list[str]:
     pixel = evaluation.pixel
     lost = f"{pixel.n_not_scored:,} pixels have no score (no data), {pixel.n_change_not_scored:,} of them changed; in no figure"
     scene = "a scene is synthetic: its figures are not field accuracy"
-    return [*evaluation.truth.notes, lost, *([scene] if evaluation.false_by_nuisance else [])]
+    return [*evaluation.truth.notes, *([lost] if pixel.n_not_scored else []), *([scene] if evaluation.false_by_nuisance else [])]
 
 
 def text_tables(evaluation: Evaluation) -> list[TextTable]:

@@ -16,9 +16,9 @@ Points = Sequence[tuple[float, float]]
 
 
 def line_chart(
-    lines: Iterable[tuple[str, Points]], x_label: str, y_label: str, *, x_max: float = 1.0, y_max: float = 1.0, dots: bool = False
+    lines: Iterable[tuple[str, Points]], x_label: str, y_label: str, *, x_max: float = 1.0, y_max: float = 1.0, dots: str = ""
 ) -> str:
-    """SVG of lines (CSS class, points in data units) from 0 to x_max and y_max."""
+    """SVG of lines (CSS class, points in data units) from 0 to x_max and y_max; the points of class `dots` are marked."""
 
     def place(x: float, y: float) -> tuple[float, float]:
         return LEFT + x / x_max * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y / y_max * (HEIGHT - TOP - BOTTOM)
@@ -35,7 +35,7 @@ def line_chart(
         placed = [place(min(x, x_max), min(y, y_max)) for x, y in points]
         if placed:
             parts.append(f'<polyline class="{name}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in placed)}"/>')
-        if dots:
+        if name == dots:
             parts += [f'<circle class="{name}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in placed]
     parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escaped(x_label)}</text>')
     middle = (TOP + HEIGHT - BOTTOM) / 2
@@ -74,7 +74,8 @@ def stacked_bars(names: Sequence[str], stacks: Mapping[str, Sequence[float]], co
 def legend(colours: Mapping[str, str]) -> str:
     """Names with a swatch of their colour."""
     parts = (
-        f'<span class="key"><svg width="12" height="12" aria-hidden="true"><rect width="12" height="12" fill="{colour}"/></svg>'
+        '<span class="key"><svg width="12" height="12" aria-hidden="true">'
+        f'<rect width="12" height="12" fill="{colour}" stroke="#8888"/></svg>'
         f" {escaped(name)}</span>"
         for name, colour in colours.items()
     )

@@ -38,9 +38,10 @@ polyline{fill:none;stroke-width:2}.main{stroke:var(--accent)}circle.main{fill:va
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}
 th,td{padding:4px 10px;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}
 th{font-weight:600;color:var(--soft)}th:first-child,td:first-child{text-align:left;padding-left:0}
-td.word,th.word{text-align:left;overflow-wrap:anywhere;min-width:6rem}
+td{white-space:nowrap}td.word,th.word{text-align:left}td.word{white-space:normal;overflow-wrap:anywhere;min-width:7rem}
 code,pre{font:.85rem/1.45 ui-monospace,"SF Mono",Consolas,monospace}
 pre{background:var(--raised);border:1px solid var(--line);border-radius:8px;padding:10px 14px;overflow-x:auto}
+.legend{display:flex;flex-wrap:wrap;gap:2px 14px;font-size:.85rem;align-items:center;max-width:none}.key{white-space:nowrap}
 @media print{body{max-width:none;padding:0;font-size:11px}h2{break-after:avoid}figure,.card,tr{break-inside:avoid}
 .scroll{overflow:visible}pre{white-space:pre-wrap}:root{color-scheme:light;--ink:#000;--soft:#333;--paper:#fff;--raised:#fff;--line:#bbb}}
 """
@@ -62,17 +63,22 @@ def escaped(text: object, longest: int = LONGEST) -> str:
     return html.escape("".join(c if c.isprintable() or c == " " else "\N{REPLACEMENT CHARACTER}" for c in shown), quote=True)
 
 
-def document(title: str, body: Sequence[str], style: str = "") -> str:
-    """A whole page; the browser is told to run no script, to load nothing and to take this style alone."""
+def document(title: str, body: Sequence[str], style: str = "", script: str = "") -> str:
+    """A whole page; the browser is told to load nothing and to take this style and this script alone, or none."""
     sheet = STYLE + style
-    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; img-src data:; style-src {_hash(sheet)}; base-uri 'none'; form-action 'none'"
+    if script:
+        policy, body = f"{policy}; script-src {_hash(script)}", [*body, f"<script>{script}</script>"]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="referrer" content="no-referrer">'
         f"<title>{escaped(title)}</title><style>{sheet}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def cards(figures: Sequence[tuple[str, str, str]]) -> str:

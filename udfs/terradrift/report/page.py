@@ -17,7 +17,6 @@ padding:8px 14px;margin:16px 0}
 .gaps p,.gaps b{color:var(--warn)}
 .maps{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));gap:20px}
 .years{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(118px,45%),1fr));gap:12px}
-.legend{display:flex;flex-wrap:wrap;gap:2px 14px;font-size:.85rem;align-items:center;max-width:none}.key{white-space:nowrap}
 .picture .change{stroke:var(--outline);stroke-width:1.3;pointer-events:all}.picture .change:hover{fill:#ff405c55;stroke-width:2.5}
 .picture .gap{stroke:var(--warn);stroke-dasharray:4 3;fill:#f5a62333}
 .picture text{font-weight:600;fill:#fff;stroke:#14191f;paint-order:stroke}
@@ -28,7 +27,8 @@ padding:8px 14px;margin:16px 0}
 details{margin:1rem 0}summary{cursor:pointer;color:var(--accent)}
 .changes{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(340px,100%),1fr));gap:14px}
 .triple{display:grid;grid-template-columns:repeat(3,1fr);gap:6px}.triple figcaption{font-size:.75rem}
-@media print{nav{display:none}.maps{grid-template-columns:1fr 1fr}.change-card{break-inside:avoid}}
+@media print{nav{display:none}.changes{grid-template-columns:repeat(3,1fr)}
+.maps{grid-template-columns:1fr 1fr}.change-card{break-inside:avoid}}
 """
 
 

@@ -27,9 +27,7 @@ def score_map(report: Report) -> str:
     """Change score, the outlines of the largest changes over it, numbers at the pictured ones."""
     maps, shown = report.maps, {change.facts["change_id"] for change in report.largest}
     outlines = [
-        Outline(
-            "change", [outlined.geometry], _tip(outlined), f"change-{outlined.whole_id}" if outlined.whole_id in shown else ""
-        )
+        Outline("change", [outlined.geometry], tip(outlined), f"change-{outlined.whole_id}" if outlined.whole_id in shown else "")
         for outlined in maps.outlines
     ]
     over = _numbers(report) + _scale_bar(maps)
@@ -110,11 +108,12 @@ def _card(number: int, change: LargeChange, stretch: float) -> str:
     return (
         f'<article class="change-card" id="change-{facts["change_id"]}"><h3>{number}. {escaped(facts["kind"])} '
         f'{facts["year_mode"]}, {facts["area_m2"] / 1e4:,.2f} ha</h3><div class="triple">{pictures}</div>'
-        f"<p>effect {facts['effect_mean']:.3f}; at {lat:.5f}, {lon:.5f}; change_id {facts['change_id']}</p></article>"
+        f"<p>effect {facts['effect_mean']:.3f}; at {lon:.5f}, {lat:.5f}; change_id {facts['change_id']}</p></article>"
     )
 
 
-def _tip(outlined: Outlined) -> str:
+def tip(outlined: Outlined) -> str:
+    """Facts of a polygon on one line."""
     facts = f"{outlined.hectares:,.2f} ha, effect {outlined.effect:.3f}, change_id {outlined.change_id}"
     return f"{outlined.kind} {outlined.year}: {facts}"
 

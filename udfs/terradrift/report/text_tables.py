@@ -36,7 +36,7 @@ def kinds_chart(report: Report) -> str:
 
 def largest_table(report: Report) -> str:
     """Facts of the largest changes."""
-    columns = ("change_id", "kind", "year", "ha", "effect", "score", "q", "zone", "lat, lon")
+    columns = ("change_id", "kind", "year", "ha", "effect", "score", "q", "zone", "lon, lat")
     rows = (
         (
             str(row["change_id"]),
@@ -47,11 +47,11 @@ def largest_table(report: Report) -> str:
             f"{row['score_max']:.3g}",
             "" if row["q_min"] is None else f"{row['q_min']:.2g}",
             str(row["zone"]),
-            f"{row['lat']:.5f}, {row['lon']:.5f}",
+            f"{row['lon']:.5f}, {row['lat']:.5f}",
         )
         for row in report.facts
     )
-    return table(TextTable("", columns, tuple(rows)), words=(1,)) if report.facts else ""
+    return table(TextTable("", columns, tuple(rows))) if report.facts else ""
 
 
 def _span(first: Any, last: Any) -> str:
