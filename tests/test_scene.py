@@ -534,9 +534,9 @@ def test_a_scene_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
     assert (scene / "notes.txt").read_text() == "mine"
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds other files"):
+    with pytest.raises(InputError, match="found other files"):
         write_scene(tmp_path / "full", size=64)
-    with pytest.raises(InputError, match="is a file"):
+    with pytest.raises(InputError, match="found a file"):
         write_scene(tmp_path / "full" / "notes.txt", size=64)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+from mosaics import unit_codes, write_mosaic
 
 ROWS = {
     "R1": "one fault at every storage operation, then a re-run",
@@ -36,6 +40,30 @@ def tally(request: pytest.FixtureRequest) -> Callable[..., None]:
         request.node.user_properties.append(("tally", (row, right, wrong)))
 
     return count
+
+
+@pytest.fixture(scope="session")
+def good_mosaic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64 x 64 pixels, three years, four bands."""
+    return write_mosaic(tmp_path_factory.mktemp("good") / "mosaic.zarr", unit_codes(1, 3, 64, 64, bands=4))
+
+
+@pytest.fixture
+def room(good_mosaic: Path, tmp_path: Path) -> Path:
+    """A folder with mosaic.zarr, in which a case makes what it needs."""
+    shutil.copytree(good_mosaic, tmp_path / "mosaic.zarr")
+    return tmp_path
+
+
+@pytest.fixture
+def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for Spark fails the test."""
+
+    def start(*_: object, **__: object) -> None:
+        pytest.fail("Spark was asked for")
+
+    for module in ("jobs", "sql_shell", "tiles_job"):
+        monkeypatch.setattr(f"terradrift.spark.{module}.spark_session", start)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -222,7 +222,9 @@ def guarded(work: Callable[[], Any]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except _UsageError as error:
-        return _fail(error.format_message(), InputError.exit_code)
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "terradrift"
+        return _fail(f"{error.format_message().rstrip('.')}; {command} --help says what is expected", InputError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted; run again to resume", INTERRUPTED)
     except Exception:

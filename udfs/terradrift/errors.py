@@ -47,8 +47,7 @@ class SetupError(TerradriftError):
 
 
 def near_miss(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` where a known name is close to `name`, else nothing; always followed by the known names."""
+    """`; did you mean 'x'?` where a known name is close to `name`; always followed by the known names."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]!r}?" if close else ";"
-    return f"{hint} ({', '.join(names)})"
+    return f"; did you mean {close[0]!r}? ({', '.join(names)})" if close else f"; expected one of {', '.join(names)}"

@@ -51,7 +51,8 @@ def georeference(attributes: dict[str, Any], shape: tuple[int, ...], store: Stor
         west, south, east, north = (grid.x(0), grid.y(grid.height), grid.x(grid.width), grid.y(0))
         if east > MAX_LONGITUDE or west < -MAX_LONGITUDE:
             found = f"{west:.2f} to {east:.2f}"
-            raise InputError(f"{where}: found longitudes {found}; expected -180 to 180; shift the mosaic's columns")
+            advice = "shift the mosaic's columns" if east <= 2 * MAX_LONGITUDE + 90 else f"is the CRS {crs} right?"
+            raise InputError(f"{where}: found longitudes {found}; expected -180 to 180; {advice}")
         if south < -MAX_LATITUDE or north > MAX_LATITUDE:
             found = f"{south:.2f} to {north:.2f}"
             raise InputError(f"{where}: found latitudes {found}; expected -90 to 90; is the CRS {crs} right?")
@@ -64,7 +65,7 @@ def _crs(text: Any, where: str) -> str:
     except (pyproj.exceptions.CRSError, TypeError) as cause:
         raise InputError(f"{where}: CRS: found {str(text)[:80]!r}; expected a code like 'EPSG:4326' or WKT2") from cause
     if not (crs.is_geographic or crs.is_projected):
-        raise InputError(f"{where}: CRS: found {crs.name!r}; expected a geographic or projected CRS")
+        raise InputError(f"{where}: CRS: found {crs.name!r} ({crs.type_name}); expected a geographic or projected CRS")
     authority = crs.to_authority()
     return ":".join(authority) if authority else crs.to_wkt()
 
@@ -149,7 +150,7 @@ def years_of(store: Store, length: int, where: str) -> tuple[int, ...]:
     if coordinate is None:
         raise InputError(f"{where}: found no coordinate 'time'; expected the years along the time axis")
     values, units = coordinate[0], coordinate[1].get("units")
-    wrong = InputError(f"{where}: time: found {values.dtype} values {values[:3]!r}; expected whole years or CF dates")
+    wrong = InputError(f"{where}: time: found {values.dtype} values {values[:3].tolist()}; expected whole years or CF dates")
     if values.dtype.kind == "M":
         years: Sequence[int] = [int(value) for value in values.astype("datetime64[Y]").astype(int) + 1970]
     elif isinstance(units, str) and " since " in units:

@@ -91,7 +91,9 @@ def _raster(path: str, grid: Grid) -> StrataMap:
         with open(path, "rb") as data:
             digest = hashlib.file_digest(data, "sha256").hexdigest()
     except (rasterio.errors.RasterioError, OSError):
-        raise InputError(f"change.strata: cannot read {path} as a raster; expected a GeoTIFF of classes") from None
+        raise InputError(
+            f"change.strata: found {path}, which cannot be read as a raster; expected a GeoTIFF of classes"
+        ) from None
     if crs is None:
         raise InputError(f"change.strata: found no CRS in {path}; expected a georeferenced raster; assign one")
     if not np.issubdtype(np.dtype(dtype), np.integer):

@@ -219,7 +219,9 @@ def _layout(path: str, document: dict[str, Any], where: str) -> ArrayLayout:
             raise InputError(f"{where}: index_codecs: found {names}; expected bytes and crc32c")
         location = configuration.get("index_location", "end")
         extra = {"index_checksum": names[-1] == "crc32c", "index_at_end": location == "end"}
-    if len(shard) != len(shape) or len(chunk) != len(shape) or any(s % c for s, c in zip(shard, chunk, strict=True)):
+    if not len(shape) == len(shard) == len(chunk):
+        raise InputError(f"{where}: found shape {shape} with chunks {chunk} in {shard}; expected as many numbers in each")
+    if any(s % c for s, c in zip(shard, chunk, strict=True)):
         raise InputError(f"{where}: found shape {shape}, shards {shard}, chunks {chunk}; expected chunks that divide shards")
     if codecs[0]["name"] != "bytes":
         raise InputError(f"{where}: codecs: found {codecs[0]['name']!r} first; expected 'bytes'")

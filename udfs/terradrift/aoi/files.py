@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -27,6 +28,9 @@ MAX_BYTES = 1 << 30
 FORMS = "a vector file, WKT or [west, south, east, north] in degrees"
 
 QUARTER_TURN = 90.0  # degrees; sides this short are never taken for jumps over the antimeridian
+
+_GDALS_ADVICE = re.compile(r"; It might help|\. Set \w+ config option")
+"""What GDAL says to its own callers."""
 
 INDIRECT = (b"<OGRVRT", b"<OGRWFS", b"<OGRWMS", b"<GDAL_WMS", b"<VRTDataset")
 """Openings of files that make GDAL read other files or addresses."""
@@ -78,7 +82,9 @@ def _wkt(text: str) -> Source:
         geometry = shapely.from_wkt(text)
     except shapely.errors.GEOSException as error:
         cause = one_line(error)
-        raise InputError(f"aoi: found {text[:40]!r}, which is no WKT ({cause}), expected WKT in EPSG:4326 degrees") from None
+        raise InputError(
+            f"aoi: found {text[:40]!r}, which is no WKT ({cause}), expected WKT in EPSG:4326 degrees without SRID"
+        ) from None
     return Source("aoi", text, np.array([geometry], object), pyproj.CRS(LONLAT), [{}])
 
 
@@ -94,7 +100,7 @@ def _file(text: str) -> Source:
     except InputError:
         raise
     except Exception as error:  # a reader of foreign files may raise anything
-        cause = one_line(error, 200)
+        cause = one_line(_GDALS_ADVICE.split(getattr(error, "strerror", None) or str(error))[0], 200)
         raise InputError(f"{label}: found a file that cannot be read ({cause}), expected {FORMS}") from error
     geometry = getattr(frame, "_geometry_column_name", None)
     if geometry is None or geometry not in frame.columns:
@@ -127,6 +133,8 @@ def _check_file(path: Path, label: str) -> None:
     else:
         with path.open("rb") as file:
             heads.append(file.read(4096))
+        if heads[0].startswith(b"PK"):
+            raise InputError(f"{label}: found a zip archive that is cut or damaged, expected {FORMS}; pack it again")
     if size == 0:
         raise InputError(f"{label}: found an empty file, expected {FORMS}")
     if size > MAX_BYTES:
@@ -146,7 +154,10 @@ def _read_parquet(path: Path, label: str) -> Any:
     import geopandas
     import pyarrow.parquet
 
-    _check_count(pyarrow.parquet.read_metadata(path).num_rows, label)
+    found = pyarrow.parquet.read_metadata(path)
+    if b"geo" not in (found.metadata or {}):
+        raise InputError(f"{label}: found Parquet without the metadata 'geo', expected GeoParquet; write it with geopandas")
+    _check_count(found.num_rows, label)
     return geopandas.read_parquet(path)
 
 

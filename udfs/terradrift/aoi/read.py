@@ -84,7 +84,8 @@ def _polygons(source: Source) -> Geometries:
         lon, lat = np.abs(points[:, 0]), np.abs(points[:, 1])
         worst = f"latitude {points[lat.argmax(), 1]:.6g}"
         far = _owners(zone, lat > 90, len(geometries))
-        _refuse(source, far, worst, "longitude, latitude in degrees, latitude in -90..90; are the two swapped?")
+        metres = "; metres? then the file needs its CRS, and GeoJSON degrees" if lat.max() > 360 else "; are the two swapped?"
+        _refuse(source, far, worst, f"longitude, latitude in degrees, latitude in -90..90{metres}")
         far = _owners(zone, lon > 360, len(geometries))
         _refuse(source, far, f"longitude {points[lon.argmax(), 0]:.6g}", "degrees in -180..180 or 0..360; is the CRS right?")
     geometries = shapely.force_2d(geometries)
@@ -179,7 +180,7 @@ def _on_mosaic(geometries: Geometries, source: Source, grid: Grid) -> Zones:
         theirs = ", ".join(f"{bound:.6g}" for bound in bounds)
         raise InputError(
             f"{source.label}: found bounds [{own}], expected some of the mosaic's [{theirs}] ({one_line(grid.crs, 40)})"
-            f"{_swapped(source, grid)}"
+            f"{_swapped(source, grid) or '; check the place and the CRS of the area'}"
         )
     if missed.any():
         listed = ", ".join(map(str, np.flatnonzero(missed)[:5])) + (", ..." if missed.sum() > 5 else "")

@@ -50,7 +50,7 @@ def local_path(text: str) -> str:
     if url and url[1].lower() in ("s3", "gs"):
         raise ValueError(f"{url[1].lower()}:// is not supported yet, use a folder (found a URL, expected a local path)")
     if url:
-        raise ValueError(f"found a URL with scheme {url[1].lower()!r}, expected a local path")
+        raise ValueError(f"found a URL with scheme {url[1].lower()!r}, expected a local path; fetch the file first")
     if text.startswith("/vsi"):
         raise ValueError("found a GDAL virtual path, expected a local path; copy the file first")
     return os.path.abspath(os.path.expanduser(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from pydantic import ValidationError
@@ -31,7 +32,7 @@ def show(value: object, depth: int = 0) -> str:
     elif isinstance(value, str):
         text = repr(value[: SHOWN + 1])
     else:
-        text = repr(value)
+        text = value.isoformat() if isinstance(value, date) else repr(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 
@@ -56,7 +57,8 @@ def _sentence(fault: Any, schema: Schema) -> str:
     kind, loc = fault["type"], fault["loc"]
     if kind == "extra_forbidden":
         known = _container(_node(schema, loc[:-1]), schema).get("properties", {})
-        return f"unknown key{near_miss(str(loc[-1])[:SHOWN], known)}"
+        spark = "; Spark's settings go into conf/spark-defaults.conf" if str(loc[-1]).lower().startswith("spark") else ""
+        return f"unknown key{near_miss(str(loc[-1])[:SHOWN], known)}{spark}"
     if kind == "invalid_key":
         return f"found the key {show(loc[-1])}, expected a key of text"
     if kind == "value_error":
@@ -97,7 +99,7 @@ def expected(node: Schema, schema: Schema) -> str:
 
 def _bounds(node: Schema) -> str:
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    parts = [f"{sign} {node[key]:g}" if node[key] < 1e6 else "" for key, sign in signs.items() if key in node]
+    parts = [f"{sign} {node[key]}" if node[key] < 1e9 else "" for key, sign in signs.items() if key in node]
     text = " and ".join(part for part in parts if part)
     return f" {text}" if text else ""
 

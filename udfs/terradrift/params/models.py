@@ -237,7 +237,7 @@ class Params(Model):
     def _outside_mosaic(cls, value: str, info: ValidationInfo) -> str:
         mosaic = info.data.get("mosaic")
         if mosaic is not None and f"{value}/".startswith(f"{mosaic}/"):
-            raise ValueError(f"found {show(value)}, which lies in the mosaic, expected a folder outside it")
+            raise ValueError(f"found {value}, which lies in the mosaic, expected a folder outside it")
         return value
 
     def canonical(self, scores_only: bool = False) -> dict[str, Any]:

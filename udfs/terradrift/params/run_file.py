@@ -25,9 +25,9 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="an alias: write the value out", problem_mark=mark)
+            raise yaml.MarkedYAMLError(problem="an alias, expected the value written out", problem_mark=mark)
         if self.depth >= MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem=f"more than {MAX_DEPTH} levels", problem_mark=mark)
+            raise yaml.MarkedYAMLError(problem=f"more than {MAX_DEPTH} levels, expected fewer", problem_mark=mark)
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -37,17 +37,19 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, TypeError, LookupError, AttributeError) as cause:  # PyYAML's own constructors raise these
-            problem = f"a value that is none of its type: {show(getattr(node, 'value', ''))}"
+            problem = f"{show(getattr(node, 'value', ''))}, expected a value of its type"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from cause
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
-                problem = f"the key {show(key.value if isinstance(key, yaml.ScalarNode) else 'of several values')}"
-                raise yaml.MarkedYAMLError(problem=f"{problem}, which is not text", problem_mark=key.start_mark)
+                found = f"the key {show(key.value)}" if isinstance(key, yaml.ScalarNode) else "a key of several values"
+                raise yaml.MarkedYAMLError(problem=f"{found}, expected a key of text", problem_mark=key.start_mark)
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {show(key.value)} twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {show(key.value)} twice, expected it once", problem_mark=key.start_mark
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -65,8 +67,7 @@ def read_mapping(path: Path | str) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""
-        problem = one_line(error.problem or error.context)
-        raise InputError(f"{name}: {line}found {problem}, expected YAML lines such as 'tile_size: 1024'") from error
+        raise InputError(f"{name}: {line}{_complaint(error)}") from error
     except yaml.reader.ReaderError as error:
         line = f"line {text.count(chr(10), 0, error.position) + 1}: "
         raise InputError(f"{name}: {line}found a control character, expected YAML text") from error
@@ -75,6 +76,17 @@ def read_mapping(path: Path | str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{name}: found {show(value)}, expected a mapping; write at least mosaic: and output:")
     return value
+
+
+def _complaint(error: yaml.MarkedYAMLError) -> str:
+    """What is wrong with the YAML: our own complaints are whole, the parser's speaks of its insides."""
+    problem = one_line(error.problem or error.context)
+    if isinstance(error, yaml.constructor.ConstructorError):
+        tag = problem.rsplit(" ", 1)[-1].strip("'")
+        return f"found the tag {show(tag)}, expected a plain value; remove the tag"
+    if type(error) is yaml.MarkedYAMLError:
+        return f"found {problem}"
+    return f"found text that is not YAML ({problem}), expected YAML lines such as 'tile_size: 1024'"
 
 
 def _read_text(path: Path, name: str) -> str:

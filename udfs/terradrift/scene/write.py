@@ -117,9 +117,11 @@ def _check_arguments(kind: str, size: int, years: int, seed: int, shard: int, ch
 
 def _check_directory(directory: Path) -> None:
     if directory.exists() and not directory.is_dir():
-        raise InputError(f"directory: {directory} is a file; expected a new directory; give another name")
+        raise InputError(f"directory: found a file, {directory}; expected a new directory; give another name")
     if directory.is_dir() and any(directory.iterdir()) and not (directory / _MANIFEST).is_file():
-        raise InputError(f"directory: {directory} holds other files; expected an empty directory or a scene; give another name")
+        raise InputError(
+            f"directory: found other files in {directory}; expected an empty directory or a scene; give another name"
+        )
 
 
 def _write_manifest(directory: Path, arguments: dict[str, str | int], *, complete: bool) -> None:

@@ -35,28 +35,6 @@ Room = Path
 """A folder with mosaic.zarr, in which a case makes what it needs."""
 
 
-@pytest.fixture(scope="module")
-def good_mosaic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_mosaic(tmp_path_factory.mktemp("good") / "mosaic.zarr", unit_codes(1, 3, 64, 64, bands=4))
-
-
-@pytest.fixture
-def room(good_mosaic: Path, tmp_path: Path) -> Path:
-    shutil.copytree(good_mosaic, tmp_path / "mosaic.zarr")
-    return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def _no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks for Spark fails the test."""
-
-    def start(*_: object, **__: object) -> None:
-        pytest.fail("Spark was asked for")
-
-    for module in ("jobs", "sql_shell", "tiles_job"):
-        monkeypatch.setattr(f"terradrift.spark.{module}.spark_session", start)
-
-
 def run_file(room: Room, **changes: Any) -> str:
     """A run file that would do, apart from the changes; a value of None takes the key away."""
     settings: dict[str, Any] = {
@@ -100,6 +78,9 @@ TEXTS: dict[str, tuple[str | bytes, str]] = {
     "a key twice": ("mosaic: a\noutput: b\nmosaic: c\n", "twice"),
     "an object": ("mosaic: !!python/object/apply:os.system [ls]\noutput: o\n", "found"),
 }
+
+
+pytestmark = [pytest.mark.row("R7"), pytest.mark.usefixtures("no_spark")]
 
 
 @pytest.mark.parametrize("name", list(TEXTS))
@@ -196,9 +177,9 @@ AREAS: dict[str, tuple[Any, str]] = {
     "a shapefile without CRS": (("aoi.shp", frame(INSIDE, crs=None)), "found no CRS"),
     "a FlatGeobuf of points": (("aoi.fgb", frame(shapely.Point(WEST, SOUTH))), "found a Point"),
     "GeoParquet without CRS": (("aoi.parquet", frame(INSIDE, crs=None)), "found no CRS"),
-    "Parquet without geometry": (("aoi.parquet", pa.table({"a": [1]})), "cannot be read"),
+    "Parquet without geometry": (("aoi.parquet", pa.table({"a": [1]})), "metadata 'geo'"),
     "Parquet cut": (("aoi.parquet", b"PAR1 and no more"), "cannot be read"),
-    "a zip of nothing": (("aoi.zip", b"PK\x03\x04" + bytes(100)), "cannot be read"),
+    "a zip of nothing": (("aoi.zip", b"PK\x03\x04" + bytes(100)), "cut or damaged"),
     "a table": (("aoi.csv", b"a,b\n1,2\n"), "no layer with geometries"),
     "a file that points to others": (("aoi.vrt", b"<OGRVRTDataSource></OGRVRTDataSource>"), "points to others"),
 }  # fmt: skip
@@ -453,7 +434,7 @@ ARGUMENTS: dict[str, tuple[Prepare, list[str], str]] = {
     ),
     "a scene of no size": (lambda r: None, ["scene", "scene", "--size", "5"], "size: found 5"),
     "a scene of another kind": (lambda r: None, ["scene", "scene", "--kind", "qiet"], "did you mean 'quiet'?"),
-    "a scene over other files": (lambda r: None, ["scene", "mosaic.zarr"], "holds other files"),
+    "a scene over other files": (lambda r: None, ["scene", "mosaic.zarr"], "found other files"),
 }  # fmt: skip
 
 
