@@ -103,8 +103,8 @@ def test_what_cannot_be_strata_is_refused_in_one_line(tmp_path: Path) -> None:
         "many.gpkg": "63 geometries",
         "float.tif": "float32",
         "nowhere.tif": "no CRS",
-        "text.tif": "cannot read",
-        "absent.tif": "cannot read",
+        "text.tif": "cannot be read",
+        "absent.tif": "cannot be read",
         "absent.gpkg": "no such file",
     }.items():
         with pytest.raises(InputError, match=f"^change.strata: .*{what}") as refused:
