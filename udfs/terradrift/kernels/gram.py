@@ -12,15 +12,17 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from terradrift.kernels.products import BLOCK, year_products
 from terradrift.kernels.quantize import UNIT_PRODUCT
 
 NORM_RANGE = (0.85, 1.15)
 """Decoded norms of a unit vector: outside, codes were averaged, bands are missing or the quantisation is another one."""
 
-STRIP = 512
+STRIP = 256
 """Pixels worked on at a time: nine years of 64 bands of them as int16 stay in the second-level cache."""
 
-_INT32_LIMIT = 2**31
+PAD = 32
+"""Between rows of a strip: a cache line, so that the rows of a few pixels do not all fall on the same lines of the cache."""
 
 NO_SUMS = np.empty((0, 0), np.int32)
 
@@ -73,11 +75,20 @@ def _guard_norm(products: Any, valid: Any, low: Any, high: Any) -> Any:
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _widen(codes: Any, first: int, n: int, squares: Any, lowest: Any) -> None:
-    """Signed squares of one strip, (time, pair of bands, 2 STRIP), and the lowest code of every pixel-year, (time, STRIP).
-
-    The two bands of a pair lie side by side: the processor multiplies and adds them in one instruction.
+def _workspace(time: int, band: int) -> Any:
+    """Of one strip: squares (year, pair of bands, 2 STRIP and PAD) int16 with whole blocks of years, the lowest code of every
+    pixel-year (year, STRIP), and what `year_products` fills. Years beyond `time` are zero.
     """
+    years = -(-time // BLOCK) * BLOCK
+    squares = np.empty((years, (band + 1) // 2, 2 * STRIP + PAD), np.int16)
+    squares[time:] = 0
+    lowest = np.empty((time, STRIP), np.int16)
+    return squares, lowest, np.empty((years, years, STRIP), np.int32), np.empty((years, STRIP), np.int32)
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def _widen(codes: Any, first: int, n: int, squares: Any, lowest: Any) -> None:
+    """Signed squares of one strip of codes, the two bands of a pair side by side, and the lowest code of every pixel-year."""
     time, band = codes.shape[0], codes.shape[1]
     for t in range(time):
         low = lowest[t]
@@ -93,49 +104,22 @@ def _widen(codes: Any, first: int, n: int, squares: Any, lowest: Any) -> None:
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _add_products(left: Any, right: Any, n: int, total: Any) -> None:
-    """total += products of two years over pairs of bands; int32 wraps on the way are harmless where the sum fits.
-
-    One pair of years at a time: with more, the compiler no longer sees the instruction that multiplies and adds.
-    """
-    for b in range(left.shape[0]):
-        x, y = left[b], right[b]
-        for p in range(n):
-            both = np.int32(np.int32(x[2 * p]) * np.int32(y[2 * p]) + np.int32(x[2 * p + 1]) * np.int32(y[2 * p + 1]))
-            total[p] = np.int32(total[p] + both)
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _squared_norms(s: Any, n: int, square: Any, part: Any) -> None:
-    """Diagonal in int64, exact for any codes: (time, STRIP). Eight squares of 128^2 at most still fit an int32."""
-    for t in range(s.shape[0]):
-        target = square[t]
-        target[:] = 0
-        for b in range(0, s.shape[1], 4):
-            part[:n] = 0
-            some = s[t, b : b + 4]
-            _add_products(some, some, n, part)
-            for p in range(n):
-                target[p] += np.int64(part[p])
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _sum_years(pairs: Any, first: int, n: int, sums: Any) -> None:
+def _sum_years(squares: Any, time: int, first: int, n: int, sums: Any) -> None:
     """Signed squares of all years: (band, pixel); a year's is at most 128^2, so that an int32 holds many.
 
-    pairs (time, pair of bands, STRIP): the int16 of two bands as the halves of one int32, which needs no shuffling.
+    The int16 of two bands are the halves of one int32, which needs no shuffling.
     """
-    bands = sums.shape[0]
+    bands, pairs = sums.shape[0], squares.view(np.int32)
     for b in range(0, bands, 2):
         low, high = sums[b, first : first + n], sums[min(b + 1, bands - 1), first : first + n]
         low[:] = 0
-        for t in range(pairs.shape[0]):
+        for t in range(time):
             row = pairs[t, b // 2]
             for p in range(n):
                 low[p] += np.int32(np.int32(row[p] << 16) >> 16)
         if b + 1 < bands:
             high[:] = 0
-            for t in range(pairs.shape[0]):
+            for t in range(time):
                 row = pairs[t, b // 2]
                 for p in range(n):
                     high[p] += np.int32(row[p] >> 16)
@@ -146,49 +130,40 @@ def _gram_codes(codes: Any, begin: int, stop: int, sums: Any) -> Any:
     time, band, pixels = codes.shape[0], codes.shape[1], stop - begin
     products = np.empty((time, time, pixels), np.int64)
     valid = np.empty((time, pixels), np.bool_)
-    squares = np.empty((time, (band + 1) // 2, 2 * STRIP), np.int16)
-    pairs = squares.view(np.int32)
-    lowest = np.empty((time, STRIP), np.int16)
-    norm = np.empty((time, STRIP), np.int64)
-    total = np.empty(STRIP, np.int32)
+    squares, lowest, totals, passed = _workspace(time, band)
     for first in range(0, pixels, STRIP):
         n = min(STRIP, pixels - first)
         _widen(codes, begin + first, n, squares, lowest)
-        _squared_norms(squares, n, norm, total)
         if sums.size:
-            _sum_years(pairs, first, n, sums)
+            _sum_years(squares, time, first, n, sums)
+        year_products(squares, n, totals, passed)
         for t in range(time):
-            for u in range(t + 1, time):
-                total[:n] = 0
-                _add_products(squares[t], squares[u], n, total)
-                target = products[t, u, first : first + n]
-                for p in range(n):
-                    target[p] = np.int64(total[p])
-        for t in range(time):
-            ok, low, square, target = valid[t, first : first + n], lowest[t], norm[t], products[t, t, first : first + n]
+            ok, low = valid[t, first : first + n], lowest[t]
             for p in range(n):
                 ok[p] = low[p] > -128
-                target[p] = square[p]
-        _repair_wrapped(squares, norm, lowest, n, products, first)
+        for t in range(time):
+            for u in range(t, time):
+                total, target = totals[t, u], products[t, u, first : first + n]
+                for p in range(n):
+                    target[p] = np.int64(total[p])
+        _repair_wrapped(squares, passed, time, n, products, valid, first)
         _mirror(products, valid, first, n)
     return products, valid
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _repair_wrapped(s: Any, square: Any, lowest: Any, n: int, products: Any, first: int) -> None:
-    """Sum in int64 where the norms allow a product beyond int32 (Cauchy-Schwarz); never happens to unit vectors."""
-    time, pairs = s.shape[0], s.shape[1]
+def _repair_wrapped(s: Any, passed: Any, time: int, n: int, products: Any, valid: Any, first: int) -> None:
+    """Sum in int64 where a squared norm is beyond int32, as then (Cauchy-Schwarz) a product may be; never so of unit vectors."""
     for p in range(n):
-        largest = np.int64(0)
+        wrapped = False
         for t in range(time):
-            if lowest[t, p] > -128:
-                largest = max(largest, square[t, p])
-        if largest < _INT32_LIMIT:
+            wrapped |= valid[t, first + p] and passed[t, p] < 0
+        if not wrapped:
             continue
         for t in range(time):
-            for u in range(t + 1, time):
+            for u in range(t, time):
                 total = np.int64(0)
-                for b in range(pairs):
+                for b in range(s.shape[1]):
                     for k in range(2 * p, 2 * p + 2):
                         total += np.int64(s[t, b, k]) * np.int64(s[u, b, k])
                 products[t, u, first + p] = total
