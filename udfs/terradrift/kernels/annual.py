@@ -68,7 +68,7 @@ def _loo_medoid(distance: Any, valid: Any) -> Any:
             cost, ok = total[i], valid[i, first : first + n]
             cost[:n] = 0.0
             for j in range(time):
-                row, also = distance[i, j, first : first + n], valid[j, first : first + n]
+                row, also = distance[min(i, j), max(i, j), first : first + n], valid[j, first : first + n]
                 for p in range(n):
                     cost[p] += row[p] if also[p] else 0.0
             for p in range(n):
@@ -79,7 +79,7 @@ def _loo_medoid(distance: Any, valid: Any) -> Any:
             for i in range(time):
                 if i == k:
                     continue
-                _nearer(total[i], distance[i, k, first : first + n], best, value, n)
+                _nearer(total[i], distance[min(i, k), max(i, k), first : first + n], best, value, n)
             target, ok = score[k, first : first + n], valid[k, first : first + n]
             for p in range(n):
                 target[p] = value[p] if ok[p] and count[p] >= MIN_YEARS_LOO else np.nan

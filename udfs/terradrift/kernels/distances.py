@@ -18,20 +18,24 @@ Distance = Callable[[npt.NDArray[Any], npt.NDArray[np.bool_], float], npt.NDArra
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def cosine_row(both: Any, own: Any, other: Any, ok: Any, also: Any, out: Any) -> None:
+    """Cosine distance of two years in each pixel of `out`, from their products and the two squares."""
+    for p in range(out.size):
+        # one square root of the product: exact for equal vectors, so that their distance is exactly zero
+        cosine = np.float64(both[p]) / np.sqrt(np.float64(own[p]) * np.float64(other[p]))
+        distance = min(max(1.0 - cosine, 0.0), 2.0)
+        out[p] = distance if ok[p] & also[p] & (own[p] > 0) & (other[p] > 0) else np.nan
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
 def _cosine(products: Any, valid: Any) -> Any:
     time, _, pixels = products.shape
     out = np.empty((time, time, pixels), np.float64)
     for t in range(time):
         for u in range(t, time):
-            own, other, both, target = products[t, t], products[u, u], products[t, u], out[t, u]
-            ok, also = valid[t], valid[u]
-            for p in range(pixels):
-                # one square root of the product: exact for equal vectors, so that their distance is exactly zero
-                cosine = np.float64(both[p]) / np.sqrt(np.float64(own[p]) * np.float64(other[p]))
-                distance = min(max(1.0 - cosine, 0.0), 2.0)
-                target[p] = distance if ok[p] and also[p] and own[p] > 0 and other[p] > 0 else np.nan
+            cosine_row(products[t, u], products[t, t], products[u, u], valid[t], valid[u], out[t, u])
             if u > t:
-                out[u, t, :] = target
+                out[u, t, :] = out[t, u]
     return out
 
 

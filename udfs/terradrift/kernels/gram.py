@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from terradrift.kernels.products import BLOCK, year_products
+from terradrift.kernels.products import BLOCK, signed_squares, year_products
 from terradrift.kernels.quantize import UNIT_PRODUCT
 
 NORM_RANGE = (0.85, 1.15)
@@ -24,7 +24,9 @@ STRIP = 256
 PAD = 32
 """Between rows of a strip: a cache line, so that the rows of a few pixels do not all fall on the same lines of the cache."""
 
-NO_SUMS = np.empty((0, 0), np.int32)
+
+NORM_LIMITS = (int(NORM_RANGE[0] ** 2 * UNIT_PRODUCT), int(NORM_RANGE[1] ** 2 * UNIT_PRODUCT))
+"""NORM_RANGE as squared norms of codes; both fit an int32."""
 
 
 def gram(codes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
@@ -41,7 +43,7 @@ def gram(codes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool
 
 
 def gram_of(
-    codes: npt.NDArray[Any], first: int, stop: int, sums: npt.NDArray[np.int32] = NO_SUMS
+    codes: npt.NDArray[Any], first: int, stop: int, sums: npt.NDArray[np.int32] | None = None
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """The Gram of some pixels of C-contiguous codes (time, band, pixel), which are not copied: from `first` to `stop`.
 
@@ -57,9 +59,8 @@ def guard_norm(products: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) ->
 
     products (time, time, ...) and valid (time, ...) of `gram` on int8 codes.
     """
-    low, high = (np.int64(limit**2 * UNIT_PRODUCT) for limit in NORM_RANGE)
     time = len(valid)
-    good, n_bad = _guard_norm(products.reshape(time, time, -1), valid.reshape(time, -1), low, high)
+    good, n_bad = _guard_norm(products.reshape(time, time, -1), valid.reshape(time, -1), *NORM_LIMITS)
     return good.reshape(valid.shape), n_bad
 
 
@@ -75,36 +76,19 @@ def _guard_norm(products: Any, valid: Any, low: Any, high: Any) -> Any:
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _workspace(time: int, band: int) -> Any:
+def workspace(time: int, band: int) -> Any:
     """Of one strip: squares (year, pair of bands, 2 STRIP and PAD) int16 with whole blocks of years, the lowest code of every
     pixel-year (year, STRIP), and what `year_products` fills. Years beyond `time` are zero.
     """
     years = -(-time // BLOCK) * BLOCK
     squares = np.empty((years, (band + 1) // 2, 2 * STRIP + PAD), np.int16)
     squares[time:] = 0
-    lowest = np.empty((time, STRIP), np.int16)
+    lowest = np.empty((time, STRIP), np.int8)
     return squares, lowest, np.empty((years, years, STRIP), np.int32), np.empty((years, STRIP), np.int32)
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _widen(codes: Any, first: int, n: int, squares: Any, lowest: Any) -> None:
-    """Signed squares of one strip of codes, the two bands of a pair side by side, and the lowest code of every pixel-year."""
-    time, band = codes.shape[0], codes.shape[1]
-    for t in range(time):
-        low = lowest[t]
-        low[:] = 127
-        for b in range(0, band, 2):
-            left, right = codes[t, b, first : first + n], codes[t, min(b + 1, band - 1), first : first + n]
-            target, paired = squares[t, b // 2], np.int16(b + 1 < band)
-            for p in range(n):
-                q, r = np.int16(left[p]), np.int16(right[p])
-                target[2 * p] = np.int16(q * np.int16(abs(q)))
-                target[2 * p + 1] = np.int16(paired * r * np.int16(abs(r)))
-                low[p] = min(low[p], min(q, r))
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _sum_years(squares: Any, time: int, first: int, n: int, sums: Any) -> None:
+def sum_years(squares: Any, time: int, first: int, n: int, sums: Any) -> None:
     """Signed squares of all years: (band, pixel); a year's is at most 128^2, so that an int32 holds many.
 
     The int16 of two bands are the halves of one int32, which needs no shuffling.
@@ -130,12 +114,12 @@ def _gram_codes(codes: Any, begin: int, stop: int, sums: Any) -> Any:
     time, band, pixels = codes.shape[0], codes.shape[1], stop - begin
     products = np.empty((time, time, pixels), np.int64)
     valid = np.empty((time, pixels), np.bool_)
-    squares, lowest, totals, passed = _workspace(time, band)
+    squares, lowest, totals, passed = workspace(time, band)
     for first in range(0, pixels, STRIP):
         n = min(STRIP, pixels - first)
-        _widen(codes, begin + first, n, squares, lowest)
-        if sums.size:
-            _sum_years(squares, time, first, n, sums)
+        signed_squares(codes, begin + first, n, squares, lowest)
+        if sums is not None:
+            sum_years(squares, time, first, n, sums)
         year_products(squares, n, totals, passed)
         for t in range(time):
             ok, low = valid[t, first : first + n], lowest[t]

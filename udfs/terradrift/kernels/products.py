@@ -1,8 +1,9 @@
-"""Dot products between years in vector instructions: the inner loop of the Gram, written in the compiler's own language.
+"""The inner loops of the Gram in vector instructions, written in the compiler's own language.
 
 A loop in Python over one pair of years loads both anew for every product. Three years by three keep their nine sums in
-registers and load six vectors for nine products, which the compiler does not find by itself. What is written here names no
-processor: it becomes the instruction that multiplies and adds pairs of int16 where there is one.
+registers and load six vectors for nine products, which the compiler does not find by itself. Nor does it ask for memory ahead
+of its use, and hundreds of rows read side by side are more than a processor foresees. What is written here names no processor:
+it becomes the instruction that multiplies and adds pairs of int16 where there is one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -20,8 +22,48 @@ LANES = 8
 BLOCK = 3
 """Years a side of the block whose sums stay in registers."""
 
+CODES = 32
+"""Codes squared at a time."""
+
+AHEAD = 512
+"""Codes from those being squared to those asked of the memory: two strips."""
+
+_NEAR = 2  # which cache is asked: the second level, as the first has no room
 _SUMS, _WIDE = (ir.VectorType(ir.IntType(32), n) for n in (LANES, 2 * LANES))
 _ROW = ir.VectorType(ir.IntType(16), 2 * LANES)
+_CODES, _SQUARES, _PAIRS = (ir.VectorType(ir.IntType(b), n) for b, n in ((8, CODES), (16, CODES), (16, 2 * CODES)))
+
+
+def _emitted(function: Any) -> Any:
+    """A function of array types that gives a signature and what writes its code; called from compiled loops alone."""
+    return intrinsic(function)
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def signed_squares(codes: Any, first: int, n: int, squares: Any, lowest: Any) -> None:
+    """Signed squares q|q| of codes[:, :, first : first + n], and the lowest code of every year of a pixel.
+
+    codes (time, band, pixel) int8, C-contiguous; squares as `year_products` takes them, its years beyond `time` are left;
+    lowest (time, pixel) int8.
+    """
+    time, band, pixels = codes.shape
+    whole = n // CODES * CODES
+    for t in range(time):
+        low = lowest[t]
+        low[:] = 127
+        for b in range(0, band, 2):
+            paired = b + 1 < band
+            vectors = whole if paired else 0
+            left = (t * band + b) * pixels + first
+            at, low_at = (t * squares.shape[1] + b // 2) * squares.shape[2], t * lowest.shape[1]
+            for p in range(0, vectors, CODES):
+                _square_pair(codes, left + p, left + pixels + p, squares, at + 2 * p, lowest, low_at + p)
+            row, other, target = codes[t, b], codes[t, b + 1 if paired else b], squares[t, b // 2]
+            for p in range(vectors, n):
+                q, r = np.int16(row[first + p]), np.int16(other[first + p])
+                target[2 * p] = np.int16(q * np.int16(abs(q)))
+                target[2 * p + 1] = np.int16(r * np.int16(abs(r))) if paired else np.int16(0)
+                low[p] = min(low[p], min(row[first + p], other[first + p]))
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
@@ -42,7 +84,29 @@ def year_products(squares: Any, n: int, products: Any, passed: Any) -> None:
                 _multiply_blocks(squares, left, u * pairs * row + 2 * p, row, pairs, products, at + u * pixels, years, pixels)
 
 
-@intrinsic  # type: ignore[misc]
+@_emitted
+def _square_pair(_, codes, left, right, squares, at, lowest, low_at):  # type: ignore[no-untyped-def]
+    """CODES codes of two bands at elements `left` and `right`: squares side by side to `at`, the lower to `low_at`."""
+
+    def generate(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        _, *places, _, at, _, low_at = arguments
+        source, target, lowest = (_data(context, b, signature, arguments, k) for k in (0, 3, 5))
+        codes = [b.load(_vector(b, source, place, _CODES), align=1) for place in places]
+        wide = [b.sext(row, _SQUARES) for row in codes]
+        side_by_side = ir.Constant(ir.VectorType(ir.IntType(32), 2 * CODES), [k // 2 + k % 2 * CODES for k in range(2 * CODES)])
+        squares = b.shuffle_vector(*(b.mul(q, b.neg(_lower(b, q, b.neg(q)))) for q in wide), side_by_side)
+        b.store(squares, _vector(b, target, at, _PAIRS), align=2)
+        where = _vector(b, lowest, low_at, _CODES)
+        low = _lower(b, b.load(where, align=1), _lower(b, *codes))
+        b.store(low, where, align=1)
+        for place in places:
+            _ask_for(b, b.gep(source, [b.add(place, place.type(AHEAD))]))
+        return context.get_dummy_value()
+
+    return types.void(codes, types.intp, types.intp, squares, types.intp, lowest, types.intp), generate
+
+
+@_emitted
 def _multiply_blocks(_, squares, left, right, row, pairs, out, at, years, pixels):  # type: ignore[no-untyped-def]
     """Products of a block of years with a later one, which begin at elements `left` and `right` of squares, to `at` of out."""
 
@@ -51,13 +115,15 @@ def _multiply_blocks(_, squares, left, right, row, pairs, out, at, years, pixels
         source, target = (_data(context, builder, signature, arguments, k) for k in (0, 5))
         sums, _ = _sum_bands(builder, source, left, right, row, pairs)
         for (i, j), value in sums.items():
-            _store(builder, value, target, at, builder.mul(pixels, builder.add(builder.mul(years, pixels.type(i)), pixels.type(j))))
+            _store(
+                builder, value, target, at, builder.mul(pixels, builder.add(builder.mul(years, pixels.type(i)), pixels.type(j)))
+            )
         return context.get_dummy_value()
 
     return types.void(squares, *(types.intp,) * 4, out, *(types.intp,) * 3), generate
 
 
-@intrinsic  # type: ignore[misc]
+@_emitted
 def _square_block(_, squares, left, row, pairs, out, at, passed, beside, years, pixels):  # type: ignore[no-untyped-def]
     """Products of a block of years with itself, and whether its squares passed int32, to element `beside` of passed."""
 
@@ -66,7 +132,9 @@ def _square_block(_, squares, left, row, pairs, out, at, passed, beside, years, 
         source, target, flags = (_data(context, builder, signature, arguments, k) for k in (0, 4, 6))
         sums, passed = _sum_bands(builder, source, left, None, row, pairs)
         for (i, j), value in sums.items():
-            _store(builder, value, target, at, builder.mul(pixels, builder.add(builder.mul(years, pixels.type(i)), pixels.type(j))))
+            _store(
+                builder, value, target, at, builder.mul(pixels, builder.add(builder.mul(years, pixels.type(i)), pixels.type(j)))
+            )
         for i, value in enumerate(passed):
             _store(builder, value, flags, beside, builder.mul(pixels, pixels.type(i)))
         return context.get_dummy_value()
@@ -106,6 +174,18 @@ def _multiply_add(b: Any, left: Any, right: Any) -> Any:
     even, odd = (ir.Constant(_SUMS, [2 * lane + side for lane in range(LANES)]) for side in (0, 1))
     nothing = ir.Constant(_WIDE, ir.Undefined)
     return b.add(b.shuffle_vector(products, nothing, even), b.shuffle_vector(products, nothing, odd))
+
+
+def _lower(b: Any, one: Any, other: Any) -> Any:
+    return b.select(b.icmp_signed("<", one, other), one, other)
+
+
+def _ask_for(b: Any, address: Any) -> None:
+    """Have memory brought into the cache; harmless where it is nobody's."""
+    whole = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [address.type, whole, whole, whole])
+    read, data = whole(0), whole(1)
+    b.call(b.module.declare_intrinsic("llvm.prefetch", (address.type,), kind), [address, read, whole(_NEAR), data])
 
 
 def _store(b: Any, value: Any, target: Any, at: Any, beyond: Any) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from terradrift.kernels.annual import ANNUAL, robust_z
+from terradrift.kernels.code_cosines import code_cosines
 from terradrift.kernels.detectors import DETECTORS
 from terradrift.kernels.distances import DISTANCES
-from terradrift.kernels.gram import NO_SUMS, gram_of, guard_norm
+from terradrift.kernels.gram import gram_of, guard_norm
 from terradrift.kernels.quantize import UNIT_PRODUCT
 from terradrift.kernels.series import KIND_NODATA, YEAR_NODATA, Series
 from terradrift.kernels.strata import STRATUM_NODATA, Strata, assign_strata, year_sums
@@ -203,24 +204,29 @@ def _series(
     strata: Strata | None,
     classes: npt.NDArray[np.uint8] | None,
 ) -> tuple[Series, npt.NDArray[np.uint8] | None, int]:
-    by_embedding = bool(recipe.lattice) and classes is None
-    sums = np.empty((codes.shape[1], stop - first), np.int32) if by_embedding and codes.dtype == np.int8 else NO_SUMS
-    products, valid = gram_of(codes, first, stop, sums)
-    unit, bad = 1.0, 0
-    if inside is not None:
-        valid &= inside
-    if codes.dtype == np.int8:
-        unit = UNIT_PRODUCT
-        valid, bad = guard_norm(products, valid)
-    distance = DISTANCES[recipe.distance](products, valid, unit)
-    cosine = distance if recipe.distance == "cosine" else DISTANCES["cosine"](products, valid, unit)
+    sums = None
+    if recipe.lattice and classes is None and codes.dtype == np.int8:
+        sums = np.empty((codes.shape[1], stop - first), np.int32)
+    if codes.dtype == np.int8 and recipe.distance == "cosine":
+        distance, valid, bad = code_cosines(codes, first, stop, inside, sums)
+        cosine = distance
+    else:
+        products, valid = gram_of(codes, first, stop, sums)
+        unit, bad = 1.0, 0
+        if inside is not None:
+            valid &= inside
+        if codes.dtype == np.int8:
+            unit = UNIT_PRODUCT
+            valid, bad = guard_norm(products, valid)
+        distance = DISTANCES[recipe.distance](products, valid, unit)
+        cosine = distance if recipe.distance == "cosine" else DISTANCES["cosine"](products, valid, unit)
     stratum, noise = None, NO_NOISE
     if recipe.lattice:
         if strata is None:
             raise ValueError(f"detector {recipe.detector} needs strata")
         stratum = classes
         if stratum is None:
-            stratum = assign_strata(year_sums(codes, first, valid, sums if sums.size else None), valid, strata.centroids)
+            stratum = assign_strata(year_sums(codes, first, valid, sums), valid, strata.centroids)
         noise = strata.noise[np.minimum(stratum, len(strata) - 1)]
     return Series(distance, cosine, valid, recipe.use_robust_z, noise), stratum, bad
 
