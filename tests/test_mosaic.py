@@ -177,7 +177,7 @@ BAD_MOSAICS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no group metadata": (lambda p: (p / "zarr.json").unlink(), "found no zarr.json"),
     "a Zarr v2 store": (lambda p: ((p / "zarr.json").unlink(), (p / ".zgroup").write_text("{}")), "Zarr v2"),
     "group metadata cut": (lambda p: (p / "zarr.json").write_bytes((p / "zarr.json").read_bytes()[:50]), "not JSON"),
-    "group metadata empty": (lambda p: (p / "zarr.json").write_bytes(b""), "not JSON"),
+    "group metadata empty": (lambda p: (p / "zarr.json").write_bytes(b""), "an empty object"),
     "group metadata a list": (lambda p: (p / "zarr.json").write_text("[]"), "found list"),
     "group metadata not text": (lambda p: (p / "zarr.json").write_bytes(b"\xff\xfe\x00"), "not JSON"),
     "group metadata deep": (lambda p: (p / "zarr.json").write_text("[" * 100000), "not JSON"),

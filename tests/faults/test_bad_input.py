@@ -262,12 +262,15 @@ MORE_MOSAICS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "years that are NaN": (lambda p: edit_time(p, [2017.0, np.nan, 2019.0]), "time: found"),
     "years that repeat": (lambda p: edit_time(p, [2017, 2017, 2019]), "different years"),
     "years of another length": (lambda p: edit_time(p, [2017, 2018]), "time: found shape (2,)"),
-    "years of text": (lambda p: edit_metadata(p / "time/zarr.json", data_type="string", fill_value="x"), "time: found"),
+    "years of text": (
+        lambda p: edit_metadata(p / "time/zarr.json", data_type="string", fill_value="x"),
+        "time: data_type: found",
+    ),
     "dates of no calendar": (lambda p: edit_time(p, [1, 2, 3], units="days since yesterday"), "time: found"),
     "years that are damaged": (noise_in_time, "time: found"),
     "years of a codec nobody knows": (
         lambda p: edit_metadata(p / "time/zarr.json", codecs=[{"name": "nobody.knows", "configuration": {}}]),
-        "time: found",
+        "time: codecs: found",
     ),
     "letters that move the cursor": (edit_group(proj__code="EPSG:\x1b[2J"), "CRS: found"),
 }

@@ -80,7 +80,7 @@ DAMAGE: dict[str, Fault] = {
 
 SLOW: dict[str, Fault] = {"slow": wait(0.1)}
 SPURIOUS: dict[str, Fault] = {"404": say(404, "NoSuchKey")}
-OF_BODIES = {"reset in the body", "cut body", "stalled body", *DAMAGE}
+OF_BODIES = {"cut body", "stalled body", *DAMAGE}
 """Nothing to an answer that has none."""
 
 QUICK = {"500", "429", "400 RequestTimeout", "reset", "cut body", "hang", "403", *DAMAGE, "slow", "404"}
@@ -97,8 +97,10 @@ def expected(kind: str, place: str, times: int | None) -> set[str]:
         return {"same"}
     if place == "look-ups" and kind == "400 RequestTimeout":
         return {"storage"}  # an answer without a body does not say which 400 it is
-    if kind in SPURIOUS:  # the other verb does not agree that it is absent
-        return {"same"} if times or place == "look-ups" else {"storage"}
+    if kind in SPURIOUS or (place == "look-ups" and kind.startswith("404")):  # the other verb does not agree
+        return {"same"} if times else {"storage"}
+    if kind == "404 of the bucket" and place == "metadata":
+        return {"same"} if times else {"input"}
     if kind in PASSES:
         return {"same"} if times else {"storage"}
     if kind in FINAL:

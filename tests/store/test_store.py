@@ -126,7 +126,7 @@ def test_a_moments_404_is_not_believed(store: Store, monkeypatch: pytest.MonkeyP
     objects: Any = store._objects
     get, head = objects.get, objects.head
 
-    def absent_once(key: str) -> Any:
+    def absent_once(key: str, at_most: int | None = None) -> Any:
         asked.append("get")
         if len(asked) == 1:
             raise FileNotFoundError(key)

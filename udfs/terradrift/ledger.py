@@ -136,7 +136,12 @@ def latest_run(root: Path) -> RunFolder:
     manifest = _read_json(
         root / "runs" / run_id / "run.json", f"output: found no run.json of run {run_id} in {root}; run it again"
     )
-    return RunFolder(root, str(manifest["score_id"]), run_id)
+    score_id = manifest.get("score_id")
+    if not isinstance(score_id, str) or not score_id.isalnum():
+        raise InputError(
+            f"output: run {run_id} in {root}: found score_id {score_id!r}; expected the name of scores; run it again"
+        )
+    return RunFolder(root, score_id, run_id)
 
 
 def read_manifest(run: RunFolder) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from terradrift.errors import DamagedError, InputError, StoreError
 from terradrift.grid import Grid, Window
 from terradrift.mosaic_chunks import ChunkReader, ReadReport
-from terradrift.mosaic_metadata import georeference, quantization_of, years_of
+from terradrift.mosaic_metadata import MAX_METADATA_BYTES, georeference, quantization_of, years_of
 from terradrift.params.locations import mosaic_location
 from terradrift.store import Store, open_store
 from terradrift.store.remote import NO_BUCKET
@@ -173,9 +173,9 @@ def _open(store: Store, variable: str, quantization: str | None) -> Mosaic:
 
 def _metadata(store: Store, key: str, what: str) -> bytes:
     try:
-        data = store.get(key)
-    except DamagedError:
-        return b""  # for the reader of metadata to refuse, like any other text that is none
+        data = store.get(key, MAX_METADATA_BYTES)
+    except DamagedError as cause:
+        raise InputError(f"mosaic {cause}; expected {what}") from cause
     except StoreError as cause:
         if store.local_path is not None:
             raise InputError(f"mosaic: cannot read {store.url}/{key} ({cause}); expected {what}; check the path") from cause

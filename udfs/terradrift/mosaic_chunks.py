@@ -77,9 +77,7 @@ class ChunkReader:
         layout, store, key = self.layout, self.store, self.layout.key(shard)
         report = ReadReport()
         if not layout.sharded:
-            data = store.get(key)
-            if data is not None and not data:
-                raise StoreError(f"{store.url}/{key}: found an empty object; expected a chunk: the object is damaged")
+            data = store.get(key, 2 * layout.chunk_bytes + _AROUND_CHUNK)
             self.is_there[shard] = data is not None
             found = {} if data is None else {_position(chunks[0]): data}
             return found, ReadReport(1, 0 if data is None else len(data), int(data is None))
@@ -90,7 +88,7 @@ class ChunkReader:
         if index is None:
             return {}, report
         wanted = {chunk: index[layout.slot(chunk)] for chunk in chunks}
-        present = {chunk: (int(start), int(start + length)) for chunk, (start, length) in wanted.items() if start != ABSENT}
+        present = {chunk: (int(start), int(start) + int(length)) for chunk, (start, length) in wanted.items() if start != ABSENT}
         if not present:
             return {}, report
         starts, ends = [start for start, _ in present.values()], [end for _, end in present.values()]

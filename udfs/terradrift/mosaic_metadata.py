@@ -9,14 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyproj
-import zarr
 
-from terradrift.errors import InputError, TerradriftError
+from terradrift.errors import DamagedError, InputError
 from terradrift.grid import Grid
 from terradrift.store import Store
-from terradrift.zarr_chunks import ArrayLayout, parse_json
+from terradrift.zarr_chunks import ABSENT, COORDINATES, ArrayLayout, parse_json, parse_layout
 
 MAX_YEARS = 100
+
+MAX_METADATA_BYTES = 16 << 20
+"""Of a zarr.json: consolidated metadata of a hundred arrays are less than one MB."""
+
+MAX_COORDINATE_BYTES = 64 << 20
+"""Of one object: the columns of the public mosaic are 32 MB."""
 
 MAX_LONGITUDE = 181.0
 """The public mosaic has padding up to 180.22 degrees; one that counts 0 to 360 would lose its western half unseen."""
@@ -96,7 +101,7 @@ def _geo_transform(text: str, where: str) -> list[float]:
 
 def _grid_mapping(attributes: dict[str, Any], store: Store) -> dict[str, Any]:
     name = attributes.get("grid_mapping", "spatial_ref")
-    data = store.get(f"{name}/zarr.json") if isinstance(name, str) and name.isidentifier() else None
+    data = store.get(f"{name}/zarr.json", MAX_METADATA_BYTES) if isinstance(name, str) and name.isidentifier() else None
     document = parse_json(data, f"{store.url}/{name}/zarr.json") if data else {}
     found = document.get("attributes")
     return found if isinstance(found, dict) else {}
@@ -119,27 +124,34 @@ def _coordinate(store: Store, name: str, length: int, where: str) -> tuple[npt.N
 
     Its objects come through `store`, whose rules for what is absent are stricter than zarr's.
     """
-    metadata = store.get(f"{name}/zarr.json")
+    metadata = store.get(f"{name}/zarr.json", MAX_METADATA_BYTES)
     if metadata is None:
         return None
-    objects = {f"{name}/zarr.json": _buffer(metadata)}
+    layout, document = parse_layout(name, metadata, f"{where}: {name}", COORDINATES)
+    if layout.shape != (length,):
+        raise InputError(f"{where}: {name}: found shape {layout.shape}; expected ({length},)")
+    if (whole := layout.shard[0] * layout.dtype.itemsize) > MAX_COORDINATE_BYTES:
+        raise InputError(f"{where}: {name}: found chunks of {whole >> 20} MiB; expected {MAX_COORDINATE_BYTES >> 20} at most")
+    values = np.full(math.ceil(length / layout.shard[0]) * layout.shard[0], layout.fill_value).astype(layout.dtype)
     try:
-        array = zarr.open_array(zarr.storage.MemoryStore(objects), path=name, mode="r", zarr_format=3)
-        if array.shape != (length,):
-            raise InputError(f"{where}: {name}: found shape {array.shape}; expected ({length},)")
-        for k in range(math.ceil(length / (array.shards or array.chunks)[0])):
-            key = f"{name}/{array.metadata.encode_chunk_key((k,))}"
-            if (data := store.get(key)) is not None:
-                objects[key] = _buffer(data)
-        return np.asarray(array[:]), dict(array.attrs)
-    except TerradriftError:
-        raise
-    except Exception as cause:  # whatever codecs and readers of foreign arrays raise
+        for k, shard in enumerate(np.split(values, len(values) // layout.shard[0])):
+            if (data := store.get(layout.key((k,)), 2 * MAX_COORDINATE_BYTES)) is not None:
+                _decode(layout, data, shard)
+    except DamagedError as cause:
         raise InputError(f"{where}: {name}: found an array that cannot be read ({cause}); expected a coordinate") from cause
+    return values[:length], dict(document.get("attributes") or {})
 
 
-def _buffer(data: bytes) -> Any:
-    return zarr.core.buffer.default_buffer_prototype().buffer.from_bytes(data)
+def _decode(layout: ArrayLayout, data: bytes, out: npt.NDArray[Any]) -> None:
+    """The values of one object of a coordinate, into `out`."""
+    if not layout.sharded:
+        layout.decode(data, out, layout.path)
+        return
+    size = layout.index_bytes
+    index = layout.parse_index(data[-size:] if layout.index_at_end else data[:size], layout.path)
+    for (start, length), part in zip(index, np.split(out, len(index)), strict=True):
+        if start != ABSENT:
+            layout.decode(data[int(start) : int(start) + int(length)], part, layout.path)
 
 
 def years_of(store: Store, length: int, where: str) -> tuple[int, ...]:

@@ -21,7 +21,9 @@ from terradrift.kernels.strata import MAX_STRATA
 ELSEWHERE = MAX_STRATA - 1
 """Stratum of pixels that lie in no geometry or in no class."""
 
-_RASTERS = (".tif", ".tiff", ".vrt", ".img")
+_RASTERS = (".tif", ".tiff", ".img")
+_DRIVERS = {b"II*\0": "GTiff", b"MM\0*": "GTiff", b"II+\0": "GTiff", b"MM\0+": "GTiff", b"EHFA": "HFA"}
+"""By how a file begins; others, whatever their names, may lead to other files or addresses."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class StrataMap:
             raise StoreError(f"change.strata: cannot read {self.raster}: {' '.join(str(cause).split())}") from cause
 
     def _sampled(self, window: Window) -> npt.NDArray[np.uint8]:
-        with rasterio.open(self.raster) as file:
+        with rasterio.open(self.raster, driver=_driver(str(self.raster))) as file:
             x, y = np.meshgrid(
                 [self.grid.x(window.x0 + k + 0.5) for k in range(window.width)],
                 [self.grid.y(window.y0 + k + 0.5) for k in range(window.height)],
@@ -84,9 +86,17 @@ def read_strata_map(path: str, grid: Grid) -> StrataMap:
     return StrataMap(grid, data, None, hashlib.sha256(data).hexdigest())
 
 
+def _driver(path: str) -> str:
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if start not in _DRIVERS:
+        raise rasterio.errors.RasterioIOError(f"{path} is no GeoTIFF")
+    return _DRIVERS[start]
+
+
 def _raster(path: str, grid: Grid) -> StrataMap:
     try:
-        with rasterio.open(path) as file:
+        with rasterio.open(path, driver=_driver(path)) as file:
             crs, dtype = file.crs, file.dtypes[0]
         with open(path, "rb") as data:
             digest = hashlib.file_digest(data, "sha256").hexdigest()

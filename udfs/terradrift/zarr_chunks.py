@@ -20,10 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from terradrift.buffers import BUFFERS
-from terradrift.errors import InputError, StoreError
+from terradrift.errors import DamagedError, InputError
 
 ABSENT = 2**64 - 1
 """Offset and length of a chunk that is not in its shard."""
+
+DATES = "numpy.datetime64"
+
+EMBEDDINGS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float16", "float32", "float64")
+
+COORDINATES = (*EMBEDDINGS, "int64", "uint64", DATES)
 
 _COMPRESSORS = ("zstd", "blosc", "gzip", "crc32c")
 
@@ -85,22 +91,22 @@ class ArrayLayout:
     def parse_index(self, data: bytes, where: str) -> npt.NDArray[np.uint64]:
         """(chunk, 2) offsets and lengths from the bytes of a shard's index."""
         if len(data) != self.index_bytes:
-            raise StoreError(
+            raise DamagedError(
                 f"{where}: shard index of {len(data)} bytes, expected {self.index_bytes}: the object is cut or empty"
             )
         body = data[:-4] if self.index_checksum else data
         if self.index_checksum and google_crc32c.value(body) != int.from_bytes(data[-4:], "little"):
-            raise StoreError(f"{where}: shard index does not match its checksum: the object is damaged")
+            raise DamagedError(f"{where}: shard index does not match its checksum: the object is damaged")
         return np.frombuffer(body, "<u8").reshape(-1, 2)
 
     def decode(self, data: Any, out: npt.NDArray[Any], where: str) -> None:
         """Decompress one chunk into `out`, C-contiguous, of shape `chunk` and this dtype."""
         try:
             self._decode(data, out)
-        except StoreError as cause:
-            raise StoreError(f"{where}: {cause}") from cause
+        except DamagedError as cause:
+            raise DamagedError(f"{where}: {cause}") from cause
         except Exception as cause:
-            raise StoreError(f"{where}: chunk cannot be decompressed ({cause}): the object is damaged") from cause
+            raise DamagedError(f"{where}: chunk cannot be decompressed ({cause}): the object is damaged") from cause
 
     def _decode(self, data: Any, out: npt.NDArray[Any]) -> None:
         target = out.reshape(-1).view(np.uint8)
@@ -108,14 +114,14 @@ class ArrayLayout:
         while names and names[-1] == "crc32c":
             view = memoryview(data)
             if google_crc32c.value(bytes(view[:-4])) != int.from_bytes(view[-4:], "little"):
-                raise StoreError("chunk does not match its checksum: the object is damaged")
+                raise DamagedError("chunk does not match its checksum: the object is damaged")
             data, names = view[:-4], names[:-1]
         # a fixed target bounds memory: a bomb fails instead of filling it
         match names:
             case []:
                 source = np.frombuffer(data, np.uint8)
                 if source.size != target.size:
-                    raise StoreError(f"chunk of {source.size} bytes, expected {target.size}: the object is cut")
+                    raise DamagedError(f"chunk of {source.size} bytes, expected {target.size}: the object is cut")
                 target[:] = source
             case ["zstd"]:
                 numcodecs.zstd.decompress(data, target)
@@ -124,7 +130,7 @@ class ArrayLayout:
             case _:
                 raw = zlib.decompressobj(wbits=31).decompress(data, target.size + 1)
                 if len(raw) != target.size:
-                    raise StoreError(f"chunk of {len(raw)} bytes, expected {target.size}: the object is damaged")
+                    raise DamagedError(f"chunk of {len(raw)} bytes, expected {target.size}: the object is damaged")
                 target[:] = np.frombuffer(raw, np.uint8)
         if self.big_endian:
             out.byteswap(inplace=True)
@@ -175,14 +181,16 @@ def is_fill(values: npt.NDArray[Any], fill: npt.NDArray[Any]) -> bool:
     return bool((values == fill).all())
 
 
-def parse_layout(path: str, metadata: bytes, where: str) -> tuple[ArrayLayout, dict[str, Any]]:
-    """Layout and the raw metadata of an array from its zarr.json; one line for whatever is not supported."""
+def parse_layout(
+    path: str, metadata: bytes, where: str, dtypes: tuple[str, ...] = EMBEDDINGS
+) -> tuple[ArrayLayout, dict[str, Any]]:
+    """Layout and the raw metadata of an array of one of `dtypes` from its zarr.json; one line for whatever is not supported."""
     document = parse_json(metadata, where)
     if document.get("zarr_format") != 3 or document.get("node_type") != "array":
         found = f"zarr_format {document.get('zarr_format')!r}, node_type {document.get('node_type')!r}"
         raise InputError(f"{where}: found {found}; expected a Zarr v3 array")
     try:
-        return _layout(path, document, where), document
+        return _layout(path, document, where, dtypes), document
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as cause:
         raise InputError(f"{where}: found metadata without a valid {cause}; expected a Zarr v3 array") from cause
 
@@ -198,12 +206,15 @@ def parse_json(data: bytes, where: str) -> dict[str, Any]:
     return document
 
 
-def _layout(path: str, document: dict[str, Any], where: str) -> ArrayLayout:
-    dtype = _dtype(document["data_type"], where)
+def _layout(path: str, document: dict[str, Any], where: str, dtypes: tuple[str, ...]) -> ArrayLayout:
+    dtype = _dtype(document["data_type"], where, dtypes)
     shape = _sizes(document["shape"], "shape", where)
     shard = _sizes(document["chunk_grid"]["configuration"]["chunk_shape"], "chunk_shape", where)
     encoding = document.get("chunk_key_encoding", {"name": "default"})
     separator = encoding.get("configuration", {}).get("separator", "/" if encoding["name"] == "default" else ".")
+    if encoding["name"] not in ("default", "v2") or separator not in ("/", "."):  # anything else could name any file
+        found = f"{encoding['name']!r} with {separator!r}"
+        raise InputError(f"{where}: chunk_key_encoding: found {found[:80]}; expected default or v2 with '/' or '.'")
     codecs = document["codecs"]
     sharded = codecs[0]["name"] == "sharding_indexed"
     extra: dict[str, Any] = {}
@@ -254,15 +265,20 @@ def _sizes(value: Any, name: str, where: str) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _dtype(name: Any, where: str) -> np.dtype[Any]:
-    known = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float16", "float32", "float64")
-    if name not in known:
-        raise InputError(f"{where}: data_type: found {name!r}; expected one of {', '.join(known)}")
+def _dtype(name: Any, where: str, known: tuple[str, ...]) -> np.dtype[Any]:
+    if isinstance(name, dict) and name.get("name") == DATES and DATES in known:
+        unit, scale = name["configuration"]["unit"], name["configuration"].get("scale_factor", 1)
+        if unit in ("Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns") and isinstance(scale, int) and 0 < scale < 1 << 31:
+            return np.dtype(f"datetime64[{scale}{unit}]")
+    if name not in known or name == DATES:
+        raise InputError(f"{where}: data_type: found {str(name)[:80]!r}; expected one of {', '.join(known)}")
     return np.dtype(name)
 
 
 def _fill_value(value: Any, dtype: np.dtype[Any], where: str) -> float:
     special = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+    if dtype.kind == "M":
+        return np.iinfo(np.int64).min if value == "NaT" else int(value)
     if isinstance(value, str) and value in special and dtype.kind == "f":
         return special[value]
     if isinstance(value, bool) or not isinstance(value, int | float):

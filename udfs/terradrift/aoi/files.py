@@ -25,6 +25,9 @@ from terradrift.params.messages import one_line
 LONLAT = "EPSG:4326"
 MAX_ZONES = 1_000_000
 MAX_BYTES = 1 << 30
+MAX_PACKED, MAX_UNPACKED = 100, 64 << 20
+"""Vector data shrink ten times, what is made to fill memory a thousand times; small files may be anything."""
+
 FORMS = "a vector file, WKT or [west, south, east, north] in degrees"
 
 QUARTER_TURN = 90.0  # degrees; sides this short are never taken for jumps over the antimeridian
@@ -32,8 +35,8 @@ QUARTER_TURN = 90.0  # degrees; sides this short are never taken for jumps over 
 _GDALS_ADVICE = re.compile(r"; It might help|\. Set \w+ config option")
 """What GDAL says to its own callers."""
 
-INDIRECT = (b"<OGRVRT", b"<OGRWFS", b"<OGRWMS", b"<GDAL_WMS", b"<VRTDataset")
-"""Openings of files that make GDAL read other files or addresses."""
+INDIRECT = (b"<OGRVRT", b"<OGRWFS", b"<OGRWMS", b"<GDAL_WMS", b"<VRTDataset", b"gdal_streamed_alg", b"<!ENTITY")
+"""Words of files that make GDAL read other files or addresses, or unfold entities."""
 
 
 @dataclass
@@ -127,6 +130,8 @@ def _check_file(path: Path, label: str) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
+            if size > MAX_PACKED * max(1, path.stat().st_size) and size > MAX_UNPACKED:
+                raise InputError(f"{label}: found a zip archive that unpacks to {size} bytes, expected vector data; unpack it")
             for member in archive.infolist()[:1000]:
                 with archive.open(member) as file:
                     heads.append(file.read(4096))
@@ -158,7 +163,34 @@ def _read_parquet(path: Path, label: str) -> Any:
     if b"geo" not in (found.metadata or {}):
         raise InputError(f"{label}: found Parquet without the metadata 'geo', expected GeoParquet; write it with geopandas")
     _check_count(found.num_rows, label)
+    _check_values(path, found, label)
     return geopandas.read_parquet(path)
+
+
+def _check_values(path: Path, found: Any, label: str) -> None:
+    """Refuse columns that unfold to more than MAX_BYTES: repeated values are stored once, pages are packed."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet
+
+    groups = [found.row_group(k) for k in range(found.num_row_groups)]
+    size = sum(group.column(k).total_uncompressed_size for group in groups for k in range(group.num_columns))
+    texts = [field.name for field in found.schema.to_arrow_schema() if pa.types.is_binary(field.type) or _is_text(field.type)]
+    if size <= MAX_BYTES:
+        with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
+            for batch in file.iter_batches(columns=texts):
+                for column in batch.columns:
+                    folded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+                    lengths = pc.binary_length(folded.dictionary)
+                    size += pc.sum(pc.take(lengths, folded.indices).cast(pa.int64())).as_py() or 0
+    if size > 2 * MAX_BYTES:
+        raise InputError(f"{label}: found columns of {size} bytes, expected at most {MAX_BYTES}; extract or simplify the zones")
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return any(matches(kind) for matches in (pa.types.is_string, pa.types.is_large_string, pa.types.is_large_binary))
 
 
 def _read_vector(path: Path, label: str, notes: list[str]) -> Any:

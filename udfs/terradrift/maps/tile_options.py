@@ -7,11 +7,13 @@ from typing import Literal
 
 from terradrift.errors import InputError, near_miss
 from terradrift.kernels.rings import MAX_WORLD
+from terradrift.params.locations import BIDI_CONTROLS
 
 FINEST = 4096
 """Tolerance and area floor are in units of this part of a tile's edge, whatever the tiles' own resolution is."""
 MAX_RESOLUTION = 16384
 """A tile is looked at cell by cell: 32 MiB a picture of it at this resolution."""
+MAX_NAME = 128
 SIMPLIFY = ("dp", "snap")
 
 
@@ -38,6 +40,12 @@ class Thin:
 
 def _is_whole(text: str) -> bool:
     return text.removeprefix("-").isdecimal() and len(text) < 4
+
+
+def _check_name(layer: str) -> None:
+    """Refuse a layer that nobody could name in a style, or that reads as another."""
+    if not layer.strip() or len(layer) > MAX_NAME or not layer.isprintable() or BIDI_CONTROLS & set(layer):
+        raise InputError(f"layer: found {layer[:MAX_NAME]!r}; expected a name of 1 to {MAX_NAME} printable characters")
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class TileOptions:
     """Attributes that are rounded or left out at low zooms; at most one entry an attribute."""
 
     def __post_init__(self) -> None:
+        _check_name(self.layer)
         if not 0 <= self.min_zoom <= self.max_zoom:
             raise InputError(f"min_zoom, max_zoom: found {self.min_zoom}, {self.max_zoom}; expected 0 <= min_zoom <= max_zoom")
         for name in ("max_features_per_tile", "max_tile_bytes"):

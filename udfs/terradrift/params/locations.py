@@ -20,6 +20,7 @@ METADATA_ADDRESSES = frozenset(ipaddress.ip_address(address) for address in ("10
 MOSAIC_FORMS = "a local path, file:///path, s3://bucket/key, gs://bucket/key or https://host/path"
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 _WKT = re.compile(
     r"\s*(SRID\s*=|(POINT|LINESTRING|LINEARRING|POLYGON|MULTIPOINT|MULTILINESTRING|MULTIPOLYGON|GEOMETRYCOLLECTION)"
     r"(\s+(Z|M|ZM))?\s*(\(|EMPTY\b))",
@@ -104,6 +105,8 @@ def _check_authority(url: SplitResult, host: str) -> None:
         raise ValueError(f"found a URL with scheme {url.scheme!r}, expected {MOSAIC_FORMS}")
     if not host:
         raise ValueError("found a URL without a host, expected https://host/path")
+    if not _HOST.fullmatch(host):  # clients read percent signs, wide digits and full stops of other scripts as plain ones
+        raise ValueError("found a host of other characters than letters, digits, '-' and '.', expected its ASCII form")
     address = _address(host)
     if host.rstrip(".") in METADATA_HOSTS or (address is not None and _is_closed(address)):
         raise ValueError(

@@ -19,7 +19,7 @@ from pyspark.errors import PySparkException
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
-from terradrift.errors import InputError, SetupError, StoreError, TerradriftError
+from terradrift.errors import DamagedError, InputError, SetupError, StoreError, TerradriftError
 from terradrift.spark.java import Jvm, explain, find_java
 
 # Spark's minor release -> Sedona, and the geotools-wrapper that goes with it (projections, subdivision).
@@ -107,7 +107,7 @@ def explained() -> Iterator[None]:
         yield
     except PySparkException as error:
         name, _, message = executor_error(error).partition(": ")
-        for known in (InputError, StoreError):
+        for known in (InputError, StoreError, DamagedError):
             if name.rpartition(".")[2] == known.__name__:
                 raise known(message) from error
         raise

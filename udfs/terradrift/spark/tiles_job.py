@@ -164,7 +164,7 @@ def _crs_text(crs: Any, file: Path) -> str | None:
 def web_polygons(spark: SparkSession, table: Path, geometry: str, crs: str | None, id_column: str) -> DataFrame:
     """Columns that tiles can carry, ids, and the geometry as WKB in WGS 84."""
     frame = spark.read.parquet(str(table))
-    shape = F.col(f"`{geometry}`")  # WKB as it is: what is not valid is repaired on each zoom's grid
+    shape = F.col(_quoted(geometry))  # WKB as it is: what is not valid is repaired on each zoom's grid
     if crs is not None:
         shape = F.call_function("ST_Force_2D", F.call_function("ST_GeomFromWKB", shape))
         shape = F.call_function("ST_AsBinary", F.call_function("ST_Transform", shape, F.lit(crs), F.lit(WEB_CRS)))
@@ -174,8 +174,13 @@ def web_polygons(spark: SparkSession, table: Path, geometry: str, crs: str | Non
     return frame.select(*columns, shape.alias("geometry")).where("geometry IS NOT NULL")
 
 
+def _quoted(name: str) -> str:
+    """A column's name as it is, whatever it holds."""
+    return f"`{name.replace('`', '``')}`"
+
+
 def _attribute(field: T.StructField) -> Column | None:
-    column = F.col(f"`{field.name}`")
+    column = F.col(_quoted(field.name))
     if isinstance(field.dataType, T.NumericType | T.StringType | T.BooleanType) and not isinstance(field.dataType, T.DecimalType):
         return column
     return column.cast("string").alias(field.name) if isinstance(field.dataType, _TEXT) else None

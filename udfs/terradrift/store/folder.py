@@ -13,10 +13,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from terradrift.errors import DamagedError
+
 PARTIAL, GUARD = ".partial", ".guard"
 """Endings of the files of our own, whose names begin with a dot: an object on its way, and what writers of one key wait for."""
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
+
+
+def check_size(size: int, at_most: int | None) -> None:
+    """Raise DamagedError for an object that is larger than it can be, before it is read."""
+    if at_most is not None and size > at_most:
+        raise DamagedError(f"found an object of {size} bytes; expected at most {at_most}")
 
 
 class Folder:
@@ -25,9 +33,12 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def get(self, key: str) -> bytes:
-        with _absent_below_files():
-            return (self.root / key).read_bytes()
+    def get(self, key: str, at_most: int | None = None) -> bytes:
+        with _opened(self.root / key) as handle:
+            size = os.fstat(handle).st_size
+            check_size(size, at_most)
+            with os.fdopen(os.dup(handle), "rb") as file:
+                return file.read() if at_most is None else file.read(at_most)
 
     def get_tagged(self, key: str) -> tuple[bytes, str]:
         data = self.get(key)
@@ -65,7 +76,7 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return
         for entry in entries:
-            if entry.is_dir():
+            if entry.is_dir(follow_symlinks=False):  # what is linked is not ours to list, and to remove
                 yield from self._walk(Path(entry.path), f"{prefix}{entry.name}/")
             elif not is_ours_on_the_way(entry.name):
                 with suppress(FileNotFoundError):  # removed since

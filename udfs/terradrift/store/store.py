@@ -67,9 +67,9 @@ class Store:
 
     # --- reading: None where the object is confirmed absent; an object without a byte is damaged ---
 
-    def get(self, key: str) -> bytes | None:
-        """A whole object."""
-        return self._read(key, lambda: self._objects.get(key))
+    def get(self, key: str, at_most: int | None = None) -> bytes | None:
+        """A whole object; one of more than `at_most` bytes is damaged and not read."""
+        return self._read(key, lambda: self._objects.get(key, at_most))
 
     def get_tagged(self, key: str) -> Tagged | None:
         """A whole object and its tag."""
@@ -165,11 +165,13 @@ class Store:
             patiently(lambda: self._objects.get_ranges(key, [0], [1]))
         except ABSENT:
             return None
-        return self._head(key)
+        return Version(*patiently(lambda: self._objects.head(key)))  # two answers that disagree are an error
 
     def _read(self, key: str, read: Callable[[], _Result]) -> _Result | None:
         try:
             found = self._believed(key, lambda: patiently(read))
+        except DamagedError as cause:
+            raise DamagedError(f"{redacted(self.url)}/{key}: {cause}") from cause
         except StoreError:
             raise
         except Exception as cause:
