@@ -1,4 +1,4 @@
-# make demo | setup | test | lint | bench | scoreboard | faults | lock | clean. Each does what set-up is still missing: .venv, the locked
+# make demo | setup | test | lint | viewer | bench | scoreboard | faults | lock | clean. Each does what set-up is still missing: .venv, the locked
 # packages, this package, a Java where the machine has none, Sedona's jars. To choose the interpreter: make demo PYTHON=/path/to/python
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,10 +9,13 @@ UV := VIRTUAL_ENV="$(CURDIR)/$(VENV)" PYTHONPATH=$(TOOLS) $(TOOLS)/bin/uv --quie
 SYNC := $(UV) pip sync --compile-bytecode --require-hashes
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 S3_SERVER := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+PAGE := udfs/terradrift/viewer_page
+VIEWER := $(wildcard viewer/*.json viewer/*.mjs viewer/*.html viewer/src/*.* viewer/src/ui/*.*)
+NODE := PATH="$(CURDIR)/$(VENV)/node/bin:$$PATH" PYTHONPATH="$(CURDIR)/$(VENV)/node"
 START := $(shell date +%s)
 QUERY := SELECT kind, count(*) AS polygons, round(sum(area_m2) / 1e4, 1) AS hectares FROM change_polygons GROUP BY kind
 
-.PHONY: demo setup setup-dev test lint bench scoreboard faults lock clean
+.PHONY: demo setup setup-dev test lint viewer bench scoreboard faults lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -23,17 +26,18 @@ demo: setup data/demo/truth.parquet
 data/demo/truth.parquet:
 	@$(BIN)/terradrift scene data/demo
 
-setup: $(DONE)/packages $(DONE)/package $(DONE)/java $(DONE)/jars
+setup: $(DONE)/packages $(DONE)/package $(DONE)/java $(DONE)/jars $(DONE)/viewer
 
 setup-dev: $(DONE)/packages-dev setup
 
 test: setup-dev
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: $(DONE)/packages-dev $(DONE)/package
+lint: $(DONE)/packages-dev $(DONE)/package $(DONE)/viewer
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@test ! -e $(DONE)/viewer || { cd viewer && export $(NODE) && npx --no-install tsc; }
 
 bench: setup-dev $(DONE)/peers
 	@$(BIN)/python tests/benchmarks/run.py
@@ -75,6 +79,22 @@ $(DONE)/jars: $(DONE)/java
 	@$(BIN)/python -m terradrift.spark.session
 	@touch $@
 
+# The page of `terradrift serve`. Where npm or its registry is not to be had everything else works; the next make tries again.
+$(DONE)/viewer: $(DONE)/packages $(VIEWER)
+	@test ! -e viewer/build.mjs || { $(MAKE) --silent viewer && touch $@; } || \
+	  echo "the viewer's page was not built (it needs npm and its registry): terradrift serve will ask for make viewer" >&2
+
+viewer: $(DONE)/node
+	@cd viewer && export $(NODE) && { cmp -s package-lock.json node_modules/.lock || { \
+	  npm ci --silent --ignore-scripts --no-audit --no-fund --no-progress && cp package-lock.json node_modules/.lock; }; } && \
+	  node build.mjs "$(CURDIR)/$(PAGE)"
+
+# Node 20 or newer: the machine's own, or a wheel
+$(DONE)/node: conf/requirements-node.txt $(DONE)/tools
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/node --require-hashes -r $<
+	@touch $@
+
 $(DONE)/peers: conf/requirements-peers.txt $(DONE)/tools
 	@$(BIN)/python -m venv --clear --without-pip $(VENV)/peers
 	@VIRTUAL_ENV="$(CURDIR)/$(VENV)/peers" PYTHONPATH=$(TOOLS) $(TOOLS)/bin/uv --quiet pip sync --require-hashes $<
@@ -96,10 +116,11 @@ lock: $(DONE)/tools
 	@$(COMPILE) --extra dev pyproject.toml --output-file conf/requirements-dev.txt >/dev/null
 	@$(COMPILE) --constraints conf/requirements-dev.txt pyproject.toml --output-file conf/requirements.txt >/dev/null
 	@sed -n 's/^java = \["\(.*\)"\].*/\1/p' pyproject.toml | $(COMPILE) - --output-file conf/requirements-java.txt >/dev/null
+	@sed -n 's/^node = \["\(.*\)"\].*/\1/p' pyproject.toml | $(COMPILE) - --output-file conf/requirements-node.txt >/dev/null
 	@sed -n 's/^peers = \[\(.*\)\].*/\1/p' pyproject.toml | tr -d '" ' | tr , '\n' | \
 	  $(COMPILE) - --output-file conf/requirements-peers.txt >/dev/null
 	@{ echo uv; echo editables; sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml; } | \
 	  $(COMPILE) - --output-file conf/requirements-bootstrap.txt >/dev/null
 
 clean:
-	rm -rf build dist data/demo results/demo .mypy_cache .ruff_cache .hypothesis .numba
+	rm -rf build dist data/demo results/demo .mypy_cache .ruff_cache .hypothesis .numba viewer/node_modules $(PAGE)

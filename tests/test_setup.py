@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -145,6 +146,7 @@ def test_ci_runs_lint_then_tests_and_fails_with_them(tmp_path: Path, failing: st
     stand_in = tmp_path / "make"
     stand_in.write_text(f'#!/bin/sh\necho "$1"\ntest "$1" != {failing}\n')
     stand_in.chmod(0o755)
+    shutil.copy(stand_in, tmp_path / "chromium")  # nothing to install
     assert BASH is not None
     environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
     ran = subprocess.run(
@@ -152,3 +154,17 @@ def test_ci_runs_lint_then_tests_and_fails_with_them(tmp_path: Path, failing: st
     )
     assert ran.stdout.split() == expected
     assert (ran.returncode == 0) == (failing == "none")
+
+
+def test_the_lock_of_the_page_names_no_host_and_holds_every_byte_to_a_hash() -> None:
+    lock = json.loads((ROOT / "viewer/package-lock.json").read_text())
+    asked = json.loads((ROOT / "viewer/package.json").read_text())
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    assert len(packages) > 20
+    for name, entry in packages.items():
+        assert "resolved" not in entry, name
+        assert entry["integrity"].startswith("sha512-"), name
+        hosts = re.findall(r"://[^/\"]+", json.dumps({key: value for key, value in entry.items() if key != "funding"}))
+        assert hosts == [], name
+    for name, version in {**asked["dependencies"], **asked["devDependencies"]}.items():
+        assert packages[f"node_modules/{name}"]["version"] == version

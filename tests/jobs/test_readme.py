@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,14 @@ import yaml
 
 import terradrift as td
 from terradrift.params import params_from
+from terradrift.serve.site import PAGE
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 BIN = Path(sys.executable).parent
-ENVIRONMENT = os.environ | {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "COLUMNS": "100"}
+ENVIRONMENT = (
+    os.environ | {"PYTHONUNBUFFERED": "1"} | {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "COLUMNS": "100"}
+)
 IN_TESTS_OF_THEIR_OWN = ("git clone", "make ")
 
 
@@ -49,11 +54,29 @@ def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 
+def check_server(folder: Path, command: str) -> None:
+    """A server that shows the page until it is interrupted."""
+    words = shlex.split(command)
+    command_ = [str(BIN / Path(words[0]).name), *words[1:], "--port", "0"]
+    if not (PAGE / "index.html").is_file():
+        assert subprocess.run(command_, cwd=folder, capture_output=True, text=True, check=False).stderr.startswith("viewer page:")
+        return
+    with subprocess.Popen(command_, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[0]
+        assert b"terradrift" in urllib.request.urlopen(url, timeout=30).read()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(30) == 0
+
+
 def test_every_command_ends_well(folder: Path) -> None:
     found = commands()
     assert sum("terradrift run" in command for command in found) == 1
     order = sorted(found, key=lambda command: "terradrift run" not in command)  # the others need its results
     for command in order:
+        if " serve " in command:
+            check_server(folder, command)
+            continue
         done = run(folder, command)
         assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
         assert "Traceback" not in done.stdout + done.stderr

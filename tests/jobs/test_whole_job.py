@@ -100,6 +100,18 @@ def test_every_output_of_the_contract_is_there(job: Job) -> None:
     assert job.manifest["warnings"] == []
 
 
+def test_the_lists_of_the_page_say_what_the_tables_say(job: Job) -> None:
+    maps, polygons = job.result.folder.maps, job.result.polygons
+    listed = json.loads((maps / "largest.json").read_text())["changes"]
+    largest = polygons.sort_values(["area_m2", "change_id"], ascending=[False, True])[:500]
+    assert [row["change_id"] for row in listed] == largest.change_id.tolist()
+    assert [row["kind"] for row in listed] == largest.kind.tolist()
+    points = shapely.points([(row["lon"], row["lat"]) for row in listed])
+    assert shapely.intersects(largest.geometry.to_numpy(), points).all()
+    zones = gpd.read_file(maps / "zones.geojson")
+    assert zones.geometry.union_all().symmetric_difference(job.result.zones.union_all()).area < 1e-3 * zones.area.sum()
+
+
 def test_tables_are_equal_for_every_tile_size(jobs: dict[int, Job]) -> None:
     first = jobs[TILE_SIZES[0]]
     assert len(first.table("change_polygons")) > 20

@@ -161,6 +161,32 @@ def evaluate(
 
 
 @app.command()
+def serve(
+    out: Output,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: a free one.")] = 8000,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    background: Annotated[
+        str | None, typer.Option(help="Map tiles under the data: a URL with {z}, {x}, {y}.", show_default=False)
+    ] = None,
+    cors: Annotated[
+        str | None, typer.Option(help="Other origin whose pages may read the files, such as https://host.", show_default=False)
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Copy the page and its data to a folder for any web server instead.", show_default=False)
+    ] = None,
+) -> None:
+    """The map of the last run in a browser; this machine only."""
+    from terradrift.serve import export_site, find_site, serve_run
+
+    site = find_site(out, background=background)
+    if export is not None:
+        files, size = export_site(site, export)
+        typer.echo(f"{export}: {files:,} files, {size / 1e6:,.1f} MB; serve it with any web server that answers ranges")
+        return
+    serve_run(site, port=port, cors=cors, open_browser=open_browser, say=typer.echo)
+
+
+@app.command()
 def tiles(
     table: Annotated[Path, typer.Argument(help="GeoParquet file or folder, any CRS.", show_default=False)],
     archive: Annotated[Path, typer.Argument(help="PMTiles file to write.", show_default=False)],

@@ -14,15 +14,22 @@ from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 
 from terradrift.grid import Window
 from terradrift.maps.cog import COGS, write_cog
+from terradrift.maps.display import write_largest, write_zones_geojson
 from terradrift.maps.preview import write_preview
 from terradrift.maps.tile_options import TileOptions
 from terradrift.run import Run
 from terradrift.score_store import RasterStore
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, spark_schema
+from terradrift.spark.summary import largest_changes
 from terradrift.spark.vector_tiles import export_pmtiles
 
 WEB_CRS = "EPSG:4326"
 """What vector tiles are made from."""
+
+LISTED = 500
+"""Changes in `largest.json`."""
+
+LISTED_COLUMNS = ("change_id", "zone", "kind", "year_first", "year_last", "score_max", "effect_mean", "area_m2")
 
 TILE_ATTRIBUTES = ("change_id", "kind", "year_first", "score_max", "effect_mean", "area_m2")
 
@@ -30,7 +37,10 @@ TILE_ATTRIBUTES = ("change_id", "kind", "year_first", "score_max", "effect_mean"
 def export_maps(spark: SparkSession, run: Run) -> dict[str, Any]:
     """Write the maps that the run file asks for; gives the counts of the vector tiles."""
     maps, folder = run.plan.params.maps, run.folder.maps
-    report = {"vector_tiles": export_vector_tiles(spark, run)} if maps.pmtiles else {}
+    report = {}
+    if maps.pmtiles:
+        report["vector_tiles"] = export_vector_tiles(spark, run)
+        export_display(spark, run)
     if maps.cog:
         export_cogs(spark, run)
         write_preview(folder / "change_score.tif", run.folder.tables / "change_polygons", folder / "preview.png")
@@ -56,6 +66,15 @@ def export_vector_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
         spark, frame, run.folder.maps / "changes.pmtiles", run.folder.work / "vector_tiles", options, metadata
     )
     return asdict(report)
+
+
+def export_display(spark: SparkSession, run: Run) -> None:
+    """What the page shows beside tiles and rasters."""
+    describe(spark, "list the largest changes")
+    tables, folder = run.folder.tables, run.folder.maps
+    polygons = spark.read.format("geoparquet").load(str(tables / "change_polygons"))
+    write_largest(largest_changes(polygons, LISTED, LISTED_COLUMNS, run.plan.params.refine.crs), folder / "largest.json")
+    write_zones_geojson(tables, folder / "zones.geojson")
 
 
 def export_cogs(spark: SparkSession, run: Run) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 from rich.console import Console
 from rich.table import Table
@@ -32,20 +32,19 @@ def summarize(spark: SparkSession, tables: Path, crs: str) -> Summary:
     years = polygons.groupBy(F.col("year_mode").alias("year")).agg(
         F.count("*").alias("n"), (F.sum("area_m2") / 10_000).alias("hectares")
     )
+    by_year = sorted(((row["year"], row["n"], row["hectares"]) for row in years.collect()), key=lambda row: row[0] or 0)
+    rows = largest_changes(polygons, LARGEST, ("change_id", "year_mode", "kind", "area_m2", "effect_mean"), crs)
+    return Summary(sum(n for _, n, _ in by_year), by_year, rows)
+
+
+def largest_changes(polygons: DataFrame, most: int, columns: Sequence[str], crs: str) -> list[dict[str, Any]]:
+    """The `most` largest of change_polygons, largest first: `columns`, and `lon` and `lat` of a point in each."""
     point = F.call_function("ST_PointOnSurface", F.col("geometry"))
     if crs != "EPSG:4326":
         point = F.call_function("ST_Transform", point, F.lit(crs), F.lit("EPSG:4326"))
-    largest = (
-        polygons.orderBy(F.desc("area_m2"), "change_id")
-        .limit(LARGEST)
-        .select("change_id", "year_mode", "kind", "area_m2", "effect_mean", point.alias("point"))
-        .select(
-            "change_id", "year_mode", "kind", "area_m2", "effect_mean",
-            F.call_function("ST_X", "point").alias("lon"), F.call_function("ST_Y", "point").alias("lat"),
-        )
-    )  # fmt: skip
-    by_year = sorted(((row["year"], row["n"], row["hectares"]) for row in years.collect()), key=lambda row: row[0] or 0)
-    return Summary(sum(n for _, n, _ in by_year), by_year, [row.asDict() for row in largest.collect()])
+    largest = polygons.orderBy(F.desc("area_m2"), "change_id").limit(most).select(*columns, point.alias("point"))
+    place = (F.call_function(f"ST_{axis}", "point").alias(name) for axis, name in (("X", "lon"), ("Y", "lat")))
+    return [row.asDict() for row in largest.select(*columns, *place).collect()]
 
 
 def _rule(counts: dict[str, Any]) -> str:

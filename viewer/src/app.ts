@@ -1,0 +1,159 @@
+// The page put together: state in the middle, the map and the panels around it.
+
+import type * as maplibregl from 'maplibre-gl'
+import { NavigationControl, ScaleControl } from 'maplibre-gl'
+import { layerChoices, type LayerChoice } from './layers'
+import { CHANGES, createMap, showOutlines } from './map'
+import { frame } from './page'
+import { Raster, type Bounds } from './raster'
+import { minZoom, RasterLayer } from './raster_layer'
+import { readRun, type Change, type Run } from './run'
+import { readSettings } from './settings'
+import { fromHash, START, Store, toHash, type Allowed, type State } from './state'
+import { spreadOf } from './statistics'
+import type { Status } from './status'
+import { ChangeList } from './ui/change_list'
+import { Details, type Attributes } from './ui/details'
+import { FilterPanel } from './ui/filter_panel'
+import { LayerPanel } from './ui/layer_panel'
+import { Legend } from './ui/legend'
+import { YearBar } from './ui/year_bar'
+
+/** Read the run and build the page; `announce` is told the map as soon as there is one. */
+export async function start(status: Status, announce: (map: maplibregl.Map) => void): Promise<void> {
+  const settings = await readSettings()
+  const run = await readRun(settings.output)
+  const raster = await Raster.open(run.scores, 'change_score', status.error)
+  const choices = layerChoices(run)
+  const allowed: Allowed = { layers: choices.map(({ id }) => id), years: run.years, kinds: kindsOf(run) }
+  const first: State = { ...START, layer: choices[0]!.id, year: run.years.at(-1)! }
+  const store = new Store({ ...first, ...fromHash(location.hash, allowed) })
+
+  const page = frame(run, settings, status)
+  const map = createMap(page.map, settings, run)
+  status.work('start', true)
+  announce(map)
+  map.addControl(new NavigationControl({ showCompass: false }), 'top-right')
+  map.addControl(new ScaleControl({ maxWidth: 120 }), 'bottom-right')
+  map.on('error', ({ error }) => status.error(`Cannot draw a part of the map: ${error.message}`))
+  showView(map, store.state, run.bounds ?? raster.lonLatBounds)
+
+  const layer = new RasterLayer(map, raster)
+  const legend = new Legend(store)
+  const panels = [
+    new LayerPanel(choices, store, legend),
+    new FilterPanel(allowed.kinds, run.years, store),
+    new ChangeList(run, (change) => flyTo(map, store, change)),
+  ]
+  const chooseYear = (year: number): void => store.set(yearChange(store.state, year, choices))
+  const bar = new YearBar(run.years, store, chooseYear, () => !status.isBusy)
+  const details = new Details(run, raster, store)
+  page.panels.append(...panels.map(({ element }) => element))
+  page.bar.append(bar.element)
+  page.stage.append(details.element)
+
+  let turn = 0
+  const show = async (state: State, mine: number): Promise<void> => {
+    const choice = choices.find(({ id }) => id === state.layer)!
+    for (const panel of [...panels, bar]) panel.show(state)
+    const spread = await spreadOf(raster, choice)
+    if (mine !== turn) return // something else was asked for in between
+    legend.show(choice, spread, state)
+    showOutlines(map, state)
+    await layer.show(choice, run.years.indexOf(state.year), state.limits ?? spread.limits, state.opacity)
+  }
+  const fail = (cause: unknown): void => status.error(`Cannot show this layer: ${cause instanceof Error ? cause.message : String(cause)}`)
+  const update = async (state: State): Promise<void> => {
+    const mine = ++turn
+    status.work('raster', true)
+    await show(state, mine).catch(fail)
+    if (mine === turn) status.work('raster', false)
+  }
+  store.on((state, before) => {
+    if (Object.keys(state).some((name) => name !== 'view' && state[name as keyof State] !== before[name as keyof State]))
+      void update(state)
+    if (state.at !== before.at || state.change !== before.change || (state.at && state.year !== before.year))
+      void details.show(state, changeAt(map, run, state))
+  })
+  keepInAddress(map, store, allowed, first)
+  await new Promise((resolve) => map.once('load', resolve))
+  askOnClick(map, store)
+  await update(store.state)
+  status.work('start', false)
+  void details.show(store.state, changeAt(map, run, store.state))
+  tellWhenTooFar(map, raster, status)
+}
+
+/** Another year: of the annual layer shown, or else of the first there is. */
+function yearChange(state: State, year: number, choices: LayerChoice[]): Partial<State> {
+  const choice = choices.find(({ id }) => id === state.layer)
+  const annual = choices.find(({ band }) => band !== null)
+  if (choice?.band === null && annual) return { year, layer: annual.id, limits: null }
+  return { year }
+}
+
+function kindsOf(run: Run): string[] {
+  const kinds = run.detector === 'trajectory' ? ['step', 'ramp', 'blip', 'unconfirmed'] : []
+  return kinds.filter((kind) => kind !== 'blip' || run.largest.some((change) => change.kind === 'blip'))
+}
+
+function showView(map: maplibregl.Map, { view }: State, [west, south, east, north]: Bounds): void {
+  if (view) map.jumpTo({ center: [view.lon, view.lat], zoom: view.zoom })
+  else map.fitBounds([[west, south], [east, north]], { animate: false, padding: 24 }) // prettier-ignore
+}
+
+function flyTo(map: maplibregl.Map, store: Store, change: Change): void {
+  const zoom = Math.max(map.getZoom(), 14.5)
+  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches
+  map.flyTo({ center: [change.lon, change.lat], zoom, duration: calm ? 0 : 1200 })
+  store.set({ at: [change.lon, change.lat], change: change.change_id })
+}
+
+function askOnClick(map: maplibregl.Map, store: Store): void {
+  map.on('click', ({ point, lngLat }) => {
+    const found = map.getLayer('change-area') ? map.queryRenderedFeatures(point, { layers: ['change-area'] }) : []
+    const id: unknown = found[0]?.properties.change_id
+    store.set({ at: [lngLat.lng, lngLat.lat], change: typeof id === 'number' ? id : null })
+  })
+  if (map.getLayer('change-area')) {
+    map.on('mouseenter', 'change-area', () => (map.getCanvas().style.cursor = 'pointer'))
+    map.on('mouseleave', 'change-area', () => (map.getCanvas().style.cursor = ''))
+  }
+}
+
+/** What is known of the chosen change: from the tiles in view, else from the list of the largest. */
+function changeAt(map: maplibregl.Map, run: Run, { change }: State): Attributes | null {
+  if (change === null) return null
+  const inList = run.largest.find(({ change_id: id }) => id === change)
+  const drawn = map.getSource(CHANGES)
+    ? map.querySourceFeatures(CHANGES, { sourceLayer: CHANGES, filter: ['==', ['get', 'change_id'], change] })[0]?.properties
+    : undefined
+  return drawn ?? (inList ? { ...inList, year_first: inList.year } : { change_id: change })
+}
+
+function keepInAddress(map: maplibregl.Map, store: Store, allowed: Allowed, first: State): void {
+  let written = ''
+  map.on('moveend', () => {
+    const { lng, lat } = map.getCenter()
+    store.set({ view: { lon: lng, lat, zoom: map.getZoom() } })
+  })
+  store.on((state) => {
+    written = '#' + toHash(state)
+    history.replaceState(null, '', written)
+  })
+  addEventListener('hashchange', () => {
+    if (location.hash === written) return
+    const state = { ...first, ...fromHash(location.hash, allowed) }
+    if (state.view) map.jumpTo({ center: [state.view.lon, state.view.lat], zoom: state.view.zoom })
+    store.set(state)
+  })
+}
+
+function tellWhenTooFar(map: maplibregl.Map, raster: Raster, status: Status): void {
+  const least = minZoom(raster)
+  if (least === 0) return
+  const tell = (): void => status.hint(map.getZoom() < least ? 'Zoom in to see the raster: it has no overviews.' : '')
+  map.on('zoomend', tell)
+  tell()
+}
+

@@ -1,0 +1,41 @@
+// Which raster, how opaque, in which colours.
+
+import { el } from '../dom'
+import type { LayerChoice } from '../layers'
+import type { State, Store } from '../state'
+import type { Legend } from './legend'
+
+export class LayerPanel {
+  readonly element: HTMLElement
+  private readonly select: HTMLSelectElement
+  private readonly opacity: HTMLInputElement
+  private readonly unit = el('p', { class: 'unit' })
+
+  constructor(private readonly choices: LayerChoice[], store: Store, legend: Legend) {
+    const option = ({ id, label }: LayerChoice): HTMLElement => el('option', { value: id }, label)
+    const [once, annual] = [choices.filter(({ band }) => band === null), choices.filter(({ band }) => band !== null)]
+    this.select = el(
+      'select', { id: 'layer', onchange: () => store.set({ layer: this.select.value, limits: null }) },
+      el('optgroup', { label: 'Over all years' }, ...once.map(option)),
+      annual.length > 0 && el('optgroup', { label: 'Year by year' }, ...annual.map(option))
+    ) // prettier-ignore
+    this.opacity = el('input', {
+      type: 'range', id: 'opacity', min: 0, max: 1, step: 0.05, oninput: () => store.set({ opacity: this.opacity.valueAsNumber }),
+    }) // prettier-ignore
+    this.element = el(
+      'section', { 'aria-labelledby': 'raster-title' },
+      el('h2', { id: 'raster-title' }, 'Raster'),
+      el('label', { for: 'layer', class: 'hidden' }, 'Layer'),
+      this.select,
+      this.unit,
+      legend.element,
+      el('div', { class: 'row' }, el('label', { for: 'opacity' }, 'Opacity'), this.opacity)
+    ) // prettier-ignore
+  }
+
+  show(state: State): void {
+    this.select.value = state.layer
+    this.opacity.value = String(state.opacity)
+    this.unit.textContent = this.choices.find(({ id }) => id === state.layer)?.unit ?? ''
+  }
+}
