@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from driver import DESKTOP, Viewer, serving
 from playwright.sync_api import Browser, ViewportSize, sync_playwright
-from runs import write_run
+from small_run import write_run
 
 from terradrift.serve.app import viewer_app
 from terradrift.serve.site import PAGE, find_site
@@ -18,7 +18,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 @pytest.fixture(scope="session")
-def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output folder of a finished run; not to be changed."""
     return write_run(tmp_path_factory.mktemp("viewer") / "out")
 
@@ -43,9 +43,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def address(small_run: Path, built_page: Path) -> Iterator[str]:
+def address(finished_run: Path, built_page: Path) -> Iterator[str]:
     """Where `terradrift serve` shows the small run."""
-    with serving(viewer_app(find_site(small_run))) as url:
+    with serving(viewer_app(find_site(finished_run))) as url:
         yield url
 
 

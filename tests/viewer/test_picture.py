@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from driver import SMALL, Viewer
-from runs import KINDS, SHAPE, YEARS, change_polygons, pixel_centre, rasters
+from small_run import KINDS, SHAPE, YEARS, change_polygons, pixel_centre, rasters
 
 PAPER = (0xDF, 0xE4, 0xE8)
 MIDDLE = pixel_centre(SHAPE[0] // 2, SHAPE[1] // 2)

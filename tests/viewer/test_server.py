@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runs import RUN_ID, SCORE_ID, copy_run, write_run
+from small_run import RUN_ID, SCORE_ID, copy_run, write_run
 from starlette.testclient import TestClient
 
 from terradrift.cli import main
@@ -34,9 +34,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder with things in it that nobody may read."""
-    out = copy_run(small_run, tmp_path_factory.mktemp("served") / "out")
+    out = copy_run(finished_run, tmp_path_factory.mktemp("served") / "out")
     outside = out.parent / "secret.txt"
     outside.write_text("secret")
     (out / "link.txt").symlink_to(outside)
@@ -209,7 +209,7 @@ def test_no_other_origin_may_read_unless_it_is_named(run: Path, page: Path, clie
     assert shared.options(TILES, headers={**asked, "Access-Control-Request-Method": "PUT"}).status_code == 400
 
 
-def test_a_local_mosaic_is_served_and_nothing_beside_it(page: Path, tmp_path: Path, small_run: Path) -> None:
+def test_a_local_mosaic_is_served_and_nothing_beside_it(page: Path, tmp_path: Path, finished_run: Path) -> None:
     mosaic = tmp_path / "mosaic.zarr"
     for name, node in (("", {"node_type": "group"}), ("embeddings", {"node_type": "array", "shape": [9, 64, 8, 8]})):
         (mosaic / name).mkdir(exist_ok=True)
@@ -283,11 +283,11 @@ def test_a_taken_port_is_one_line(
 
 
 @pytest.fixture
-def command(small_run: Path, built_page: Path) -> Iterator[subprocess.Popen[str]]:
+def command(finished_run: Path, built_page: Path) -> Iterator[subprocess.Popen[str]]:
     """`terradrift serve` as a process of its own."""
     code = "import sys; from terradrift.cli import main; sys.exit(main(sys.argv[1:]))"
     served = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", str(small_run), "--port", "0"],
+        [sys.executable, "-c", code, "serve", str(finished_run), "--port", "0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     yield served

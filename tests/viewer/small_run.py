@@ -22,8 +22,10 @@ from terradrift.kernels.score_block import Recipe
 from terradrift.ledger import RunFolder
 from terradrift.maps.display import write_largest, write_zones_geojson
 from terradrift.maps.pmtiles import TileIndex, write_archive
+from terradrift.maps.tile_columns import SORTED_BY, archive_metadata, field_types
+from terradrift.maps.tile_options import TileOptions
 from terradrift.maps.tile_pairs import tile_pairs
-from terradrift.maps.vector_tiles import TileOptions, archive_metadata, encode_tiles, field_types
+from terradrift.maps.vector_tiles import encode_tiles
 from terradrift.score_store import raster_store, score_arrays
 
 STEP = 8.983111749910169e-05
@@ -130,7 +132,7 @@ def write_changes(changes: gpd.GeoDataFrame, file: Path, attribution: str = "") 
     columns: dict[str, Any] = {name: changes[name].to_numpy() for name in changes.columns if name not in ("geometry", "kind")}
     geometry = pa.array(list(shapely.to_wkb(changes.geometry.to_numpy())), pa.binary())
     batch = pa.RecordBatch.from_pydict({**columns, "kind": pa.array(list(changes["kind"])), "geometry": geometry})
-    order = [("tile_id", "ascending"), ("feature_id", "ascending")]
+    order = [(name, "ascending") for name in SORTED_BY]
     pairs = pa.Table.from_batches([rows.pairs for rows in tile_pairs(batch, options)]).sort_by(order)
     tiles = list(encode_tiles(pairs.combine_chunks().to_batches(), options))
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -145,9 +147,8 @@ def write_changes(changes: gpd.GeoDataFrame, file: Path, attribution: str = "") 
         lengths,
         np.frombuffer(b"".join(tile.digest for tile in tiles), np.uint64).reshape(-1, 2),
     )
-    told = archive_metadata(
-        options, field_types(batch.schema, options), {"count": len(changes), "attributes": []}, {"attribution": attribution}
-    )
+    stats = {"changes": {"fields": field_types(batch.schema, options), "count": len(changes), "attributes": []}}
+    told = archive_metadata(options, stats, {"attribution": attribution})
     bounds = tuple(float(degrees) for degrees in changes.total_bounds)
     write_archive(file, index, [blob], bounds, told)
     blob.unlink()
