@@ -83,6 +83,7 @@ def _write_polygons(folder: Path, mapped: np.ndarray, score: np.ndarray, min_pix
     table = pa.table(
         {
             "change_id": frame.change_id.to_numpy(np.int64),
+            "whole_id": frame.change_id.to_numpy(np.int64),
             "kind": ["step"] * len(frame),
             "year_mode": np.full(len(frame), 2020, np.int32),
             "score_max": frame.score_max.to_numpy(np.float32),

@@ -361,10 +361,32 @@ def test_a_polygon_in_a_filled_hole_keeps_its_pixels(tmp_path: Path) -> None:
     rows = pq.read_table(table).to_pylist()
     corner = np.array(ORIGIN[::-1])
     inner = shapely.transform(shapely.box(14, 14, 16, 16), lambda xy: xy + corner)
-    rows.append({**rows[0], "change_id": 10**6, "n_pixels": 4, "geometry": shapely.to_wkb(inner)})
+    rows.append({**rows[0], "change_id": 10**6, "whole_id": 10**6, "n_pixels": 4, "geometry": shapely.to_wkb(inner)})
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(table)), table)
     found = td.evaluate(out, write_scene_truth(tmp_path / "scene", kind, 2021)).polygon
     assert (found.n_mapped, found.iou["0.5"].n_matched) == (2, 1)
+
+
+def test_the_pieces_of_a_giant_are_one_polygon(tmp_path: Path) -> None:
+    kind = np.zeros(SHAPE, np.uint8)
+    kind[10:20, 10:50] = 1
+    kind[30:34, 30:34] = 1
+    mapped = kind == 1
+    out = write_output(tmp_path / "out", mapped * 1.0, mapped)
+    truth = write_scene_truth(tmp_path / "scene", kind, 2021)
+    expected = td.evaluate(out, truth)
+    table = next((out / "runs").rglob("raw_polygons/*.parquet"))
+    giant, *others = pq.read_table(table).to_pylist()
+    corner = np.array(ORIGIN[::-1])
+    halves = [shapely.transform(shapely.box(x, 10, x + 20, 20), lambda xy: xy + corner) for x in (10, 30)]
+    pieces = [
+        {**giant, "change_id": giant["change_id"] + 20 * i, "n_pixels": 200, "geometry": shapely.to_wkb(half)}
+        for i, half in enumerate(halves)
+    ]
+    pq.write_table(pa.Table.from_pylist([*others, *pieces[::-1]], schema=pq.read_schema(table)), table)
+    found = td.evaluate(out, truth)
+    assert (found.polygon.n_mapped, found.polygon.iou["0.5"].n_matched) == (2, 2)
+    assert found.polygon == expected.polygon
 
 
 def test_q_equal_to_the_rate_is_mapped_at_it(tmp_path: Path) -> None:

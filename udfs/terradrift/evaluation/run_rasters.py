@@ -16,6 +16,7 @@ import zarr
 
 from terradrift.errors import StoreError
 from terradrift.grid import Grid, Window
+from terradrift.kernels.ragged import runs
 from terradrift.pixel_sets import PixelSets
 from terradrift.results import RunResult
 
@@ -45,6 +46,7 @@ class MapPolygons:
     """The run's polygons in pixel coordinates of the mosaic; small ones first, so that one in a filled hole keeps its pixels."""
 
     change_id: npt.NDArray[np.int64]
+    """Of the whole, where a giant comes in pieces."""
     kind: npt.NDArray[Any]
     year: npt.NDArray[np.int64]
     score: npt.NDArray[np.float64]
@@ -117,18 +119,20 @@ class RunRasters:
 
     @cached_property
     def polygons(self) -> MapPolygons:
-        """The table raw_polygons; held in memory as a whole."""
+        """The table raw_polygons, the pieces of a giant as the one polygon that they are; held in memory as a whole."""
         folder = self.result.folder.tables / "raw_polygons"
-        columns = ["change_id", "kind", "year_mode", "score_max", "n_pixels", "geometry"]
+        columns = ["whole_id", "kind", "year_mode", "score_max", "n_pixels", "geometry"]
         try:
             table = ds.dataset(folder, format="parquet", exclude_invalid_files=True).to_table(columns=columns)
         except (OSError, ValueError) as cause:
             raise StoreError(f"cannot read {folder}: {cause}; expected the table of a finished run; run it again") from cause
-        table = table.sort_by([("n_pixels", "ascending"), ("change_id", "ascending")])
-        column = {name: table[name].to_numpy() for name in columns}
-        return MapPolygons(
-            column["change_id"], column["kind"], column["year_mode"], column["score_max"], shapely.from_wkb(column["geometry"])
-        )
+        column = {name: table.sort_by("whole_id")[name].to_numpy() for name in columns}
+        pieces = runs(column["whole_id"])
+        n_pixels = np.add.reduceat(column["n_pixels"], pieces[:-1])
+        geometry = _joined(shapely.from_wkb(column["geometry"]), pieces)
+        order = np.argsort(n_pixels, kind="stable")
+        whole_id, kind, year, score = (column[name][pieces[:-1]][order] for name in columns[:4])
+        return MapPolygons(whole_id, kind, year, score, geometry[order])
 
     @cached_property
     def _zones(self) -> PixelSets:
@@ -149,6 +153,14 @@ class RunRasters:
     @cached_property
     def _scores(self) -> zarr.Group:
         return _group(self.result.folder.scores / "scores.zarr", "0")
+
+
+def _joined(geometry: npt.NDArray[Any], pieces: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """One geometry a run of `pieces` (whole + 1): all of its polygons in one MultiPolygon where there are several pieces."""
+    joined = geometry[pieces[:-1]].copy()
+    for whole in np.flatnonzero(np.diff(pieces) > 1):
+        joined[whole] = shapely.multipolygons(shapely.get_parts(geometry[pieces[whole] : pieces[whole + 1]]))
+    return joined
 
 
 def _group(store: Any, path: str = "") -> zarr.Group:
