@@ -73,6 +73,20 @@ def test_a_tile_reads_back(tmp_path: Path) -> None:
             assert np.array_equal(raster.read_tile(tile, name), expected[name][tile.window.slices(WINDOW)], equal_nan=True)
 
 
+@pytest.mark.parametrize(
+    "bounds", [(511, 511, 1025, 1025), (512, 512, 1800, 1500), (1023, 1400, 1024, 1401), (700, 1020, 1030, 1300)]
+)
+def test_a_window_reads_across_tiles(tmp_path: Path, bounds: tuple[int, int, int, int]) -> None:
+    raster = store(tmp_path)
+    expected = fill(raster)
+    y0, x0, y1, x1 = bounds
+    window = Window(y0, x0, y1 - y0, x1 - x0).intersection(WINDOW)
+    assert window is not None
+    for name in ("scores", "change_score", "change_year"):
+        part = expected[name][(..., *window.slices(WINDOW))]
+        assert np.array_equal(raster.read_window(window, name), part, equal_nan=True)
+
+
 def test_zarr_writes_the_same_chunks(tmp_path: Path) -> None:
     ours, theirs = store(tmp_path / "ours"), store(tmp_path / "theirs")
     values = fill(ours)

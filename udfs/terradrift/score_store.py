@@ -157,26 +157,38 @@ class RasterStore:
 
     def read_tile(self, tile: Tile, name: str) -> npt.NDArray[Any]:
         """One tile of an array, (..., y, x); a missing shard is the fill value."""
-        layout = self.layout(name)
+        return self.read_window(tile.window, name)
+
+    def read_window(self, window: Window, name: str) -> npt.NDArray[Any]:
+        """A window of an array, (..., y, x), inside the raster; a missing shard is the fill value."""
+        layout, size = self.layout(name), self.tile_size
+        values = np.full((*layout.shape[:-2], *window.shape), layout.fill_value, layout.dtype)
+        for row in range(window.y0 // size, -(-window.y1 // size)):
+            for col in range(window.x0 // size, -(-window.x1 // size)):
+                self._read_shard(layout, self.tile(row, col), window, values)
+        return values
+
+    def _read_shard(self, layout: ArrayLayout, tile: Tile, window: Window, values: npt.NDArray[Any]) -> None:
+        """What a window has of one tile, into its values."""
         key = layout.key(_whole(layout, self._shard_of(tile)))
         where = f"{self.url}/{key}"
-        values = np.full((*layout.shape[:-2], *tile.window.shape), layout.fill_value, layout.dtype)
         data = self.store.get(key)
         if data is None:
-            return values
+            return
         if len(data) < layout.index_bytes:
             raise StoreError(f"{where}: found {len(data)} bytes; expected a shard: the object is cut or empty")
         index = layout.parse_index(data[-layout.index_bytes :], where)
         chunk = np.empty(layout.chunk, layout.dtype)
+        height, width = layout.chunk[-2:]
         for position in np.ndindex(layout.chunks_per_shard):
             start, length = (int(n) for n in index[layout.slot(position)])
-            if start == ABSENT:
+            place = Window(tile.window.y0 + position[-2] * height, tile.window.x0 + position[-1] * width, height, width)
+            part = place.intersection(window)
+            if start == ABSENT or part is None:
                 continue
             layout.decode(data[start : start + length], chunk, where)
-            starts = [i * n for i, n in zip(position, layout.chunk, strict=True)]
-            part = values[tuple(slice(at, at + n) for at, n in zip(starts, layout.chunk, strict=True))]
-            part[...] = chunk[tuple(slice(0, n) for n in part.shape)]
-        return values
+            depth = tuple(slice(i * n, (i + 1) * n) for i, n in zip(position[:-2], layout.chunk[:-2], strict=True))
+            values[(*depth, *part.slices(window))] = chunk[(..., *part.slices(place))]
 
     def _shard_of(self, tile: Tile) -> tuple[int, int]:
         return tile.row - self.window.y0 // self.tile_size, tile.col - self.window.x0 // self.tile_size
