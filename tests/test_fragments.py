@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
-from terradrift import outlines
+from terradrift.drawing import Drawing
 from terradrift.errors import InputError
 from terradrift.fragments import FRAGMENT_SCHEMA, POLYGON_SCHEMA, fragments, merge_fragments
 from terradrift.grid import Grid, Window
@@ -71,12 +71,21 @@ def whole_components(table):
     return table.append_column("component8", pa.array(component8[place]))
 
 
+def marks_of(drawing, classes, score, window, raster):
+    """What a drawing says of a window, from the pixels around it that it asks for and no other."""
+    if drawing is None:
+        return None
+    around = drawing.around(window, raster)
+    return drawing.marks(classes[around.slices(raster)], score[around.slices(raster)], around, window)
+
+
 def tiled(classes, given, raster, grid, height, width, *, shuffle=None, **options):
     batches = []
     for window in tiles(raster, height, width):
         part = window.slices(raster)
         rasters = {name: None if column is None else column[part] for name, column in given.items()}
         shared = {"years": YEARS, "pixel_area": grid.pixel_area, "mosaic_width": grid.width}
+        shared["marks"] = marks_of(options.get("drawing"), classes, given["score"], window, raster)
         batches.append(fragments(window, raster, classes[part], **rasters, **shared, **options))
     table = pa.Table.from_batches(batches, FRAGMENT_SCHEMA)
     is_seam = table["seam"].to_numpy()
@@ -84,15 +93,17 @@ def tiled(classes, given, raster, grid, height, width, *, shuffle=None, **option
     if shuffle is not None:
         seam = seam.take(pa.array(np.random.default_rng(shuffle).permutation(len(seam))))
     merge = {name: value for name, value in options.items() if name != "connectivity"}
-    merged = merge_fragments(seam, grid.pixel_area, mosaic_width=grid.width, **merge)
+    halves = (seam.filter(pa.array(seam["component8"].to_numpy() % 2 == half)) for half in (0, 1))  # as tasks have them
+    merged = [merge_fragments(half, grid.pixel_area, **merge) for half in halves]
     finished = table.filter(pa.array(~is_seam)).select(POLYGON_SCHEMA.names)
-    return pa.concat_tables([finished, pa.Table.from_batches([merged])]).sort_by("gid")
+    return pa.concat_tables([finished, pa.Table.from_batches(merged)]).sort_by("gid")
 
 
 def whole(classes, given, raster, grid, **options):
     batch = fragments(
-        raster, raster, classes, **given, years=YEARS, pixel_area=grid.pixel_area, mosaic_width=grid.width, **options
-    )
+        raster, raster, classes, **given, years=YEARS, pixel_area=grid.pixel_area, mosaic_width=grid.width,
+        marks=marks_of(options.get("drawing"), classes, given["score"], raster, raster), **options,
+    )  # fmt: skip
     assert not batch["seam"].to_numpy(zero_copy_only=False).any()
     assert len(batch["links"].flatten()) == 0
     assert batch["group"].equals(batch["whole"])
@@ -126,16 +137,27 @@ def test_every_tiling_gives_the_polygons_of_the_whole(
     assert_equal(tiled(classes, given, raster, grid, height, width, shuffle=12, **options), expected)
 
 
+def assert_no_gap_no_overlap(outlines, *wholes):
+    """Outlines share their borders vertex by vertex, and all holes and parts of the whole are left."""
+    shapes, whole = shapely.from_wkb(outlines), shapely.union_all(shapely.from_wkb(list(wholes)))
+    assert shapely.is_valid(shapes).all()
+    assert shapely.coverage_is_valid(shapes)
+    union = shapely.coverage_union_all(shapes)
+    assert union.is_valid
+    assert shapely.area(shapes).sum() == pytest.approx(shapely.union_all(shapes).area)
+    assert shapely.get_num_geometries(union) == shapely.get_num_geometries(whole)
+    assert len(shapely.get_rings(union)) == len(shapely.get_rings(whole))
+
+
 @settings(max_examples=100, deadline=None)
 @given(CLASSES, st.integers(1, 14), st.integers(1, 14), st.sampled_from([4, 8]), st.integers(0, 5), st.integers(4, 16))
 def test_giants_in_pieces_are_the_whole_whatever_the_tiling(classes, height, width, connectivity, fill_holes_pixels, max_corners):
     raster, given, cell = Window(18, 7, *classes.shape), score_rasters(classes.shape, 25), 5
     options = {"connectivity": connectivity, "min_pixels": 2, "fill_holes_pixels": fill_holes_pixels}
     expected = whole(classes, given, raster, PROJECTED, **options)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outlines, "CUT_PIXELS", cell)
-        pieces = whole(classes, given, raster, PROJECTED, max_corners=max_corners, **options)
-        assert_equal(tiled(classes, given, raster, PROJECTED, height, width, max_corners=max_corners, **options), pieces)
+    options["drawing"] = Drawing(PROJECTED.width, max_corners, cell, 0.75)
+    pieces = whole(classes, given, raster, PROJECTED, **options)
+    assert_equal(tiled(classes, given, raster, PROJECTED, height, width, **options), pieces)
     rows = {row["gid"]: row for row in expected.to_pylist()}
     found = pieces.to_pylist()
     assert {row["whole"] for row in found} == set(rows)
@@ -148,14 +170,75 @@ def test_giants_in_pieces_are_the_whole_whatever_the_tiling(classes, height, wid
         assert shapely.union_all(shapes).equals(outline)
         assert sum(row["n_pixels"] for row in ours) == theirs["n_pixels"] == round(shapely.area(shapes).sum())
         assert sum(row["area_mm2"] for row in ours) == theirs["area_mm2"]
-        own = ("gid", "n_pixels", "area_mm2", "geometry")
+        own = ("gid", "n_pixels", "area_mm2", "geometry", "outline", "simplified")
         assert all({**row, **{name: theirs[name] for name in own}} == theirs for row in ours)
-        for row, shape in zip(ours, shapes, strict=True) if corners > max_corners else ():
+        assert [row["simplified"] for row in ours] == [corners > max_corners] * len(ours)
+        if corners <= max_corners:
+            assert ours[0]["outline"] is None
+            continue
+        assert_no_gap_no_overlap([row["outline"] for row in ours], theirs["geometry"])
+        for row, shape in zip(ours, shapes, strict=True):
             x0, y0, x1, y1 = shape.bounds
             assert (x0 // cell, y0 // cell) == ((x1 - 1) // cell, (y1 - 1) // cell)
             y, x = divmod(row["gid"] - 1, PROJECTED.width)
             assert y == y0
             assert shape.contains(shapely.Point(x + 0.5, y + 0.5))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    CLASSES, st.integers(1, 14), st.integers(1, 14), st.sampled_from([4, 8]), st.integers(1, 3),
+    st.sampled_from([0, 0.75, 1.5, 4.0]), st.one_of(st.none(), st.integers(2, 20)), st.integers(4, 60),
+)  # fmt: skip
+def test_borders_that_polygons_share_are_simplified_for_both(
+    classes, height, width, connectivity, min_pixels, tolerance, cell, max_corners
+):
+    raster, given = Window(18, 7, *classes.shape), score_rasters(classes.shape, 26)
+    options = {"connectivity": connectivity, "min_pixels": min_pixels, "fill_holes_pixels": 0}
+    options["drawing"] = Drawing(PROJECTED.width, max_corners, cell or height, tolerance, shared=True)
+    check_shared_borders(classes, given, raster, height, width, options)
+
+
+def check_shared_borders(classes, given, raster, height, width, options):
+    rows = whole(classes, given, raster, PROJECTED, **options)
+    assert_equal(tiled(classes, given, raster, PROJECTED, height, width, shuffle=27, **options), rows)
+    if len(rows):
+        assert rows["simplified"].to_pylist() == [True] * len(rows)
+        assert_no_gap_no_overlap(rows["outline"].to_pylist(), *rows["geometry"].to_pylist())
+    return rows
+
+
+@pytest.mark.parametrize(("tolerance", "size", "sigma"), [(0.75, 16, 0), (3.0, 16, 1), (8.0, 24, 2), (20.0, 60, 1)])
+def test_borders_in_noise_are_shared(tolerance, size, sigma):
+    rng = np.random.default_rng(29)
+    field = ndimage.gaussian_filter(rng.normal(size=(90, 80)), sigma)
+    classes = np.digitize(field, np.quantile(field, [0.25, 0.5, 0.75]))
+    raster, given = Window(37, 100, 90, 80), score_rasters(classes.shape, 30)
+    options = {"connectivity": 4, "min_pixels": 1, "fill_holes_pixels": 0}
+    options["drawing"] = Drawing(PROJECTED.width, 300, 16, tolerance, shared=True)
+    check_shared_borders(classes, given, raster, size, size, options)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    array_shapes(min_dims=2, max_dims=2, max_side=14), st.integers(0, 99), st.integers(1, 14), st.integers(1, 14),
+    st.sampled_from([4, 8]), st.integers(0, 4), st.integers(8, 80),
+)  # fmt: skip
+def test_contours_are_equal_for_every_tiling(shape, seed, height, width, connectivity, fill_holes_pixels, max_corners):
+    raster, given = Window(18, 7, *shape), score_rasters(shape, seed)
+    given["score"][np.random.default_rng(seed).random(shape) < 0.1] = np.nan
+    options = {"connectivity": connectivity, "min_pixels": 1, "fill_holes_pixels": fill_holes_pixels}
+    options["drawing"] = Drawing(PROJECTED.width, max_corners, 5, 0.75, contour=0.4)
+    classes = given["score"] >= np.float32(0.4)
+    rows = whole(classes, given, raster, PROJECTED, **options)
+    assert_equal(tiled(classes, given, raster, PROJECTED, height, width, shuffle=28, **options), rows)
+    outlines = shapely.from_wkb(rows["outline"].to_numpy())
+    assert shapely.is_valid(outlines).all()
+    y, x = np.indices(shape) + 0.5
+    for row, outline in zip(rows.to_pylist(), outlines, strict=True):
+        centres = shapely.contains_xy(shapely.from_wkb(row["geometry"]), x + raster.x0, y + raster.y0)
+        if not row["simplified"]:
+            np.testing.assert_array_equal(shapely.contains_xy(outline, x + raster.x0, y + raster.y0), centres)
 
 
 @settings(max_examples=60, deadline=None)
@@ -293,9 +376,8 @@ def test_finished_rows_are_no_business_of_the_merge():
     )  # fmt: skip
     with pytest.raises(ValueError, match="found MULTIPOLYGON; expected the single parts of seam rows"):
         merge_fragments(
-            whole_components(pa.Table.from_batches([batch])), GEOGRAPHIC.pixel_area, mosaic_width=9, min_pixels=1,
-            fill_holes_pixels=0,
-        )  # fmt: skip
+            whole_components(pa.Table.from_batches([batch])), GEOGRAPHIC.pixel_area, min_pixels=1, fill_holes_pixels=0
+        )
 
 
 def test_nothing_mapped():
@@ -331,6 +413,18 @@ def test_real_rasters_in_tiles_are_rasterios(path):
     theirs = [(shapely.to_wkb(shapely.normalize(shapely.geometry.shape(shape))), int(value)) for shape, value in shapes]
     assert sorted(zip(shapely.to_wkb(polygons), table["class"].to_pylist(), strict=True)) == sorted(theirs)
     assert shapely.is_valid(polygons).all()
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="no real rasters")
+def test_borders_of_a_real_map_are_shared():
+    with rasterio.open(DATA / "cdl_2023_polk_512.tif") as source:
+        classes = source.read(1)[:256, :256]
+    raster, given = Window(128, 64, *classes.shape), score_rasters(classes.shape, 31)
+    options = {"connectivity": 4, "min_pixels": 1, "fill_holes_pixels": 0}
+    options["drawing"] = Drawing(PROJECTED.width, 65_536, 128, 1.0, shared=True)
+    rows = check_shared_borders(classes, given, raster, 64, 64, options)
+    drawn, traced = (shapely.from_wkb(rows[name].to_numpy()) for name in ("outline", "geometry"))
+    assert shapely.get_num_coordinates(drawn).sum() < 0.9 * shapely.get_num_coordinates(traced).sum()
 
 
 def test_the_notebook_door():

@@ -143,6 +143,17 @@ BAD_VALUES: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"polygons": {"connectivity": 6}}, "polygons.connectivity", ["found 6", "expected one of 4, 8"]),
     ({"polygons": {"min_pixels": 0}}, "polygons.min_pixels", ["found 0, expected an integer >= 1", "in pixels"]),
     ({"polygons": {"fill_holes_pixels": -1}}, "polygons.fill_holes_pixels", ["found -1", "expected an integer >= 0"]),
+    ({"polygons": {"outline": "smooth"}}, "polygons.outline", ["found 'smooth'", "expected one of pixel, contour"]),
+    (
+        {"polygons": {"outline": "contour", "group_by": "year"}, "change": {"threshold": {"score": 0.2}}},
+        "polygons.outline",
+        ["found contour with group_by: year", "expected pixel"],
+    ),
+    (
+        {"polygons": {"outline": "contour"}},
+        "polygons",
+        ["found outline: contour with an fdr", "expected outline: pixel, or a score or quantile in change.threshold"],
+    ),
     ({"polygons": {"group_by": "zone"}}, "polygons.group_by", ["found 'zone'", "expected one of none, year, kind"]),
     ({"refine": {"crs": "EPSG:999999"}}, "refine.crs", ["found 'EPSG:999999'", "expected an authority's code"]),
     ({"refine": {"crs": 4326}}, "refine.crs", ["found 4326", "expected text"]),

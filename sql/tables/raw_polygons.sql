@@ -1,5 +1,5 @@
--- raw_polygons: merged_polygons with its integer sums turned into the columns people read. One row a polygon, none left out; geometry stays
--- WKB in mosaic pixel coordinates (x = column, y = row). Ties go to the lowest kind code and the earliest year.
+-- raw_polygons: merged_polygons with its integer sums turned into the columns people read. One row a polygon, none left out; geometry and
+-- outline stay WKB in mosaic pixel coordinates (x = column, y = row). Ties go to the lowest kind code and the earliest year.
 SELECT
   change_id,
   whole_id,
@@ -17,7 +17,9 @@ SELECT
   nullif(q_min, FLOAT('NaN')) AS q_min,
   n_pixels,
   area_mm2 / session.area_units_m2 AS area_m2,
-  geometry
+  geometry,
+  outline,
+  simplified
 FROM (
   SELECT
     *,

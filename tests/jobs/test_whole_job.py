@@ -264,7 +264,7 @@ def test_a_second_run_finds_its_scores(spark: SparkSession, scene: Path, job: Jo
 @pytest.mark.parametrize(
     ("polygons", "threshold"),
     [
-        ({"connectivity": 8, "fill_holes_pixels": 4}, {"score": 3.0, "high": 6.0}),
+        ({"connectivity": 8, "fill_holes_pixels": 4, "outline": "contour"}, {"score": 3.0, "high": 6.0}),
         ({"group_by": "year", "min_pixels": 2}, {"score": 3.0}),
     ],
 )
@@ -277,17 +277,33 @@ def test_other_rules_are_equal_for_every_tile_size(
     threshold: dict[str, float],
 ) -> None:
     monkeypatch.setattr(polygonize_changes, "MAX_CORNERS", 60)
-    found = [
+    monkeypatch.setattr(polygonize_changes, "CELL_PIXELS", 100)
+    jobs = [
         run_job(
             spark, scene, tmp_path / str(size), tile_size=size, polygons=polygons, maps=NO_MAPS,
             change={"detector": "max_difference", "threshold": threshold},
-        ).table("raw_polygons")
+        )
         for size in (64, 512)
     ]  # fmt: skip
+    found = [job.table("raw_polygons") for job in jobs]
     pd.testing.assert_frame_equal(*found)
+    published = [job.table("change_polygons") for job in jobs]
+    pd.testing.assert_frame_equal(*published)
     wholes = found[0].groupby("whole_id")
     assert wholes.change_id.first().tolist() == list(wholes.groups)
     assert (wholes.score_max.nunique() == 1).all()
     assert found[0].score_max.min() >= threshold.get("high", 3.0)
+    giants = wholes.filter(lambda pieces: len(pieces) > 1)
+    assert giants.simplified.all()
     if "group_by" in polygons:
         assert (found[0].year_first == found[0].year_last).all()
+        shared = published[0]
+    else:
+        assert giants.whole_id.nunique() > 1
+        contours = found[0][~found[0].simplified]
+        assert shapely.is_valid(shapely.from_wkb(contours.outline.to_numpy())).all()
+        assert len(contours) > 20
+        shared = published[0][published[0].whole_id == giants.whole_id.iloc[0]]
+    shapes = shapely.from_wkb(shared.geometry.to_numpy())
+    assert shapely.coverage_is_valid(shapes)
+    assert shapely.area(shapely.union_all(shapes)) == pytest.approx(shapely.area(shapes).sum())

@@ -76,7 +76,7 @@ def merged(spark: SparkSession, polygons: list[shapely.Polygon]) -> DataFrame:
         n = max(1, round(polygon.area))
         area_mm2 = n * int(PIXEL_M**2) * 10**6
         head = (change_id, change_id, 0, 1, n, n, n << 20, 1.0, n << 18, float("nan"), area_mm2)
-        rows.append((*head, [0, n, 0], [0, n, 0, 0, 0], shapely.to_wkb(polygon)))
+        rows.append((*head, [0, n, 0], [0, n, 0, 0, 0], shapely.to_wkb(polygon), None, False))
     return spark.createDataFrame(rows, MERGED_POLYGONS)
 
 

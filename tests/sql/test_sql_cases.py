@@ -34,10 +34,11 @@ HERE = Path(__file__).parent
 FILES = {file.stem: file for folder in ("tables", "checks", "examples") for file in sorted((SQL / folder).glob("*.sql"))}
 CASES = sorted(path.parent for path in HERE.glob("*/*/input.yaml"))
 IN_STEPS = StructType([*ATTRIBUTES, GEOMETRY])
+SIMPLIFIED = RAW_POLYGONS["simplified"]
 VIEWS = {
     "merged_polygons": MERGED_POLYGONS,
     "raw_polygons": RAW_POLYGONS,
-    "valid_polygons": IN_STEPS,
+    "valid_polygons": StructType([*IN_STEPS, SIMPLIFIED]),
     "simplified_polygons": IN_STEPS,
     "placed_polygons": IN_STEPS,
     "change_polygons": CHANGE_POLYGONS,
@@ -53,7 +54,7 @@ def view(spark: SparkSession, name: str, rows: list[dict[str, Any]]) -> None:
 
     def value(row: dict[str, Any], column: str) -> Any:
         given = row.get(column)
-        if column == "geometry" and given is not None:
+        if column in ("geometry", "outline") and given is not None:
             geometry = shapely.from_wkt(given)
             return shapely.to_wkb(geometry) if as_wkb else geometry
         return given

@@ -1,4 +1,4 @@
-"""Which pixels of a tile are mapped as change, and which of them belong together."""
+"""Which pixels are mapped as change, and which of them belong together."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from terradrift.calibration import Calibration, Candidates
-from terradrift.grid import Tile
+from terradrift.grid import Window
 from terradrift.params import Polygons
 from terradrift.score_store import CHANGED, RasterStore
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Rasters of a tile, (y, x) each."""
+    """Rasters of a window, (y, x) each."""
 
     changed: npt.NDArray[np.uint8]
     """1 mapped as change, 0 not, 255 no data."""
@@ -28,6 +28,18 @@ class Decision:
     kind: npt.NDArray[np.uint8]
     q: npt.NDArray[np.float32] | None
     """Smallest false discovery rate at which the pixel is mapped; None without calibration."""
+    candidate: npt.NDArray[np.bool_]
+    """May be mapped, whatever its score."""
+
+    @property
+    def surface(self) -> npt.NDArray[np.float32]:
+        """The score of candidates, NaN elsewhere: float32 (y, x)."""
+        return np.where(self.candidate, self.score, np.float32(np.nan))
+
+    def cut(self, part: tuple[slice, slice]) -> Decision:
+        """Rows and columns of all rasters."""
+        rasters: dict[str, Any] = {name: None if raster is None else raster[part] for name, raster in vars(self).items()}
+        return Decision(**rasters)
 
     def rasters(self) -> dict[str, npt.NDArray[Any]]:
         """What the decision's store holds."""
@@ -52,20 +64,20 @@ class DecisionRule:
     """A candidate is mapped when its q is at most this."""
     polygons: Polygons
 
-    def decide(self, tile: Tile) -> Decision:
-        """Read the tile's scores and apply the rule."""
+    def decide(self, window: Window) -> Decision:
+        """Read the window's scores and apply the rule, pixel by pixel."""
         rasters: dict[str, npt.NDArray[Any]] = {
-            name: self.scores.read_tile(tile, f"change_{name}") for name in ("score", "effect", "year", "kind")
+            name: self.scores.read_window(window, f"change_{name}") for name in ("score", "effect", "year", "kind")
         }
         score = rasters["score"]
         known = np.isfinite(score)
         candidate = known & self.candidates.among(rasters["effect"], rasters["kind"])
         q = None
         if self.calibration is not None and self.fdr is not None:
-            q = self.calibration.of(score, self.scores.read_tile(tile, "stratum"), candidate)
+            q = self.calibration.of(score, self.scores.read_window(window, "stratum"), candidate)
             mapped = candidate & (q <= np.float32(self.fdr))
         else:
             mapped = candidate & (score >= np.float32(np.nan if self.threshold is None else self.threshold))
         changed = np.where(known, mapped.astype(np.uint8), np.uint8(CHANGED.fill_value))
         group = np.ones_like(score, np.int32) if self.polygons.group_by == "none" else rasters[self.polygons.group_by]
-        return Decision(changed, np.where(mapped, group, 0).astype(np.int32), q=q, **rasters)
+        return Decision(changed, np.where(mapped, group, 0).astype(np.int32), q=q, candidate=candidate, **rasters)

@@ -5,13 +5,14 @@ pairs across it. Equal keys are edges, `kernels.seams.components` joins them, `m
 Every number is a sum, minimum or maximum of integers over pixels and every outline is made of pixel corners, so nothing depends
 on where the seams lie.
 
-A polygon with more corners than `max_corners` becomes several rows: its pieces in cells of CUT_PIXELS, each with the sums of the
-whole but with pixels and area of its own, so that these still add up. What later works on one row at a time stays bounded.
+A polygon with more corners than a `Drawing` allows becomes several rows: its pieces in cells of pixels, each with the sums of
+the whole but with pixels and area of its own, so that these still add up. What later works on one row at a time stays bounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from terradrift.drawing import Drawing
 from terradrift.errors import InputError
 from terradrift.grid import Window
 from terradrift.kernels.label import arrange_rows, label
@@ -47,6 +49,8 @@ POLYGON_SCHEMA = pa.schema(
         ("kind_counts", pa.list_(pa.int64())),
         ("zone", pa.int32()),  # of the first pixel
         ("geometry", pa.binary()),  # WKB in pixel coordinates of the mosaic: x = column, y = row
+        ("outline", pa.binary()),  # what is published of it, where that is more than the geometry made simpler
+        ("simplified", pa.bool_()),  # the outline is as simple as it may be: others share it
     ]
 )
 
@@ -56,6 +60,7 @@ FRAGMENT_SCHEMA = pa.schema(
         ("group", pa.int64()),  # gid of the first part of its 8-connected group in the tile; gid with connectivity 4
         ("seam", pa.bool_()),  # the group reaches a border beyond which the raster goes on: for merge_fragments
         ("links", pa.list_(pa.int64())),  # keys of kernels.seams.border_links
+        ("marks", pa.list_(pa.int64())),  # of kernels.marks, on the outline of a seam row
     ]
 )
 
@@ -86,14 +91,16 @@ def fragments(
     min_pixels: int,
     fill_holes_pixels: int,
     high: float | None = None,
-    max_corners: int | None = None,
+    drawing: Drawing | None = None,
+    marks: Int64 | None = None,
 ) -> pa.RecordBatch:
     """Polygons and parts of polygons of one tile, as FRAGMENT_SCHEMA in order of gid.
 
     All rasters (y, x) cover `window`, a tile of `raster_window`, both in pixels of the mosaic; classes: integer or bool,
     0 is not mapped; the others as in `part_statistics`. A seam row is one 4-connected part. Any other row is finished: at
     least `min_pixels` mapped pixels, one of them with a score of at least `high`; holes of at most `fill_holes_pixels` filled;
-    with connectivity 8 a MultiPolygon where its group has several 4-connected parts; in pieces beyond `max_corners` corners.
+    with connectivity 8 a MultiPolygon where its group has several 4-connected parts; in pieces beyond the corners that `drawing`
+    allows, and drawn by it; marks: what it says of the window.
     """
     if classes.shape != window.shape:
         raise InputError(f"classes: found shape {classes.shape}; expected that of the window, {window.shape}")
@@ -123,8 +130,7 @@ def fragments(
     shapes = Shapes(trace(segments, window.y0, window.x0), rows.offsets, statistics.n_pixels, statistics.area_mm2)
     if limit.any():
         shapes = fill_holes(shapes, limit, pixel_area)
-    if max_corners is not None:
-        columns, shapes = _in_pieces(columns, shapes, (shapes.corners > max_corners) & ~rows.seam, pixel_area, mosaic_width)
+    columns, shapes = _drawn(columns, shapes, drawing, marks, pixel_area)
     batch = _batch(columns | shapes.columns(), FRAGMENT_SCHEMA)
     return batch if high is None else batch.filter(pc.or_(batch["seam"], _reaches(batch, high)))
 
@@ -133,16 +139,15 @@ def merge_fragments(
     table: pa.Table,
     pixel_area: PixelArea,
     *,
-    mosaic_width: int,
     min_pixels: int,
     fill_holes_pixels: int,
     high: float | None = None,
-    max_corners: int | None = None,
+    drawing: Drawing | None = None,
 ) -> pa.RecordBatch:
     """Seam rows of whole components to polygons: one row of POLYGON_SCHEMA a `component8`, in order of gid; a giant in pieces.
 
-    table: columns of FRAGMENT_SCHEMA and component4, component8 (int64): the smallest gid a row is connected to by
-    straight links, and by links and groups of every kind; the same with connectivity 4. Rows may come in any order.
+    table: columns of FRAGMENT_SCHEMA (marks only with a drawing) and component4, component8 (int64): the smallest gid a row is
+    connected to by straight links, and by links and groups of every kind; the same with connectivity 4. Rows in any order.
     """
     keys = ("component8", "component4", "gid")
     table = table.take(np.lexsort([table[name].to_numpy() for name in reversed(keys)]))
@@ -158,8 +163,8 @@ def merge_fragments(
     shapes = Shapes(rings, np.searchsorted(parts, rows), n_pixels, area_mm2)
     if fill_holes_pixels:
         shapes = fill_holes(shapes, np.full(len(rows) - 1, fill_holes_pixels), pixel_area)
-    if max_corners is not None:
-        columns, shapes = _in_pieces(columns, shapes, shapes.corners > max_corners, pixel_area, mosaic_width)
+    columns["seam"] = np.zeros(len(rows) - 1, np.bool_)
+    columns, shapes = _drawn(columns, shapes, drawing, _marks(table) if drawing and drawing.marked else None, pixel_area)
     batch = _batch(columns | shapes.columns(), POLYGON_SCHEMA)
     return batch if high is None else batch.filter(_reaches(batch, high))
 
@@ -181,16 +186,32 @@ def _combine(parts: Columns, offsets: Int64) -> Columns:
     return columns | {"whole": columns["gid"]}
 
 
-def _in_pieces(
-    columns: Columns, shapes: Shapes, giant: npt.NDArray[np.bool_], pixel_area: PixelArea, mosaic_width: int
+def _drawn(
+    columns: Columns, shapes: Shapes, drawing: Drawing | None, marks: Int64 | None, pixel_area: PixelArea
 ) -> tuple[Columns, Shapes]:
-    """The rows, those of `giant` (row) cut."""
-    if not giant.any():
-        return columns, shapes
-    shapes, row = cut_giants(shapes, giant, pixel_area)
-    columns = {name: _taken(column, row) for name, column in columns.items()}
-    y, x = shapes.first_pixel
-    return columns | {"gid": y * mosaic_width + x + 1}, shapes
+    """The rows with what is published of them, giants cut; as they are without a drawing."""
+    n = len(columns["seam"])
+    if drawing is None:
+        nothing = {"outline": pa.nulls(n, pa.binary()), "simplified": np.zeros(n, np.bool_), "marks": _no_lists(n)}
+        return columns | nothing, shapes
+    giant = (shapes.corners > drawing.max_corners) & ~columns["seam"]
+    pieces = None
+    if giant.any():
+        draw = partial(drawing.pieces, marks=marks)
+        shapes, row, pieces = cut_giants(shapes, giant, pixel_area, drawing.cell_pixels, draw)
+        columns = {name: _taken(column, row) for name, column in columns.items()}
+        y, x = shapes.first_pixel
+        columns["gid"] = y * drawing.mosaic_width + x + 1
+    return columns | drawing.columns(shapes, pieces, columns["seam"], marks), shapes
+
+
+def _marks(table: pa.Table) -> Int64:
+    marks: Int64 = np.unique(table["marks"].combine_chunks().flatten().to_numpy())
+    return marks
+
+
+def _no_lists(n: int) -> pa.ListArray:
+    return pa.ListArray.from_arrays(pa.array(np.zeros(n + 1, np.int32)), pa.array([], pa.int64()))
 
 
 def _taken(column: Any, rows: Int64) -> Any:

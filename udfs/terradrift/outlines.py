@@ -19,11 +19,11 @@ from terradrift.kernels.trace import Rings, rings_to_wkb
 PixelArea = Callable[[Window], Int64]
 """Whole square millimetres of every pixel of a window, (y, x) or (y, 1): `Grid.pixel_area`."""
 
+DrawPieces = Callable[[Rings, Rings], Rings]
+"""A giant and its pieces to the outlines that are published of these: `Drawing.pieces`."""
+
 AREA_BLOCK = 1024
 """Areas inside rings are summed by blocks of this many rows and columns: what a `PixelArea` is asked for at a time."""
-
-CUT_PIXELS = 512
-"""Rows and columns of the cells that a giant is cut along, from the mosaic's origin: no piece depends on tiles."""
 
 MAX_BATCH_BYTES = 2**31 - 1  # offsets of an Arrow binary column are int32
 
@@ -52,17 +52,31 @@ class Shapes(NamedTuple):
 
     def columns(self) -> dict[str, npt.NDArray[np.int64] | pa.Array]:
         """Geometry of every row, and the pixels and the area in it."""
-        data, offsets = rings_to_wkb(self.rings, self.row_offsets)
-        if offsets[-1] > MAX_BATCH_BYTES:
-            raise InputError(
-                f"classes: found outlines of {offsets[-1]} bytes; expected at most {MAX_BATCH_BYTES}; use smaller tiles"
-            )
-        buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
         return {
             "n_pixels": np.add.reduceat(self.n_pixels, self.row_offsets[:-1]),
             "area_mm2": np.add.reduceat(self.area_mm2, self.row_offsets[:-1]),
-            "geometry": pa.Array.from_buffers(pa.binary(), len(offsets) - 1, buffers),
+            "geometry": wkb_array(self.rings, self.row_offsets),
         }
+
+    def first_rows(self, n: int) -> Shapes:
+        """Only the first n rows."""
+        polygons = int(self.row_offsets[n])
+        rings = int(self.rings.polygon_offsets[polygons])
+        first = Rings(
+            self.rings.xy[: self.rings.ring_offsets[rings]],
+            self.rings.ring_offsets[: rings + 1],
+            self.rings.polygon_offsets[: polygons + 1],
+        )
+        return Shapes(first, self.row_offsets[: n + 1], self.n_pixels[:polygons], self.area_mm2[:polygons])
+
+
+def wkb_array(rings: Rings, row_offsets: Int64) -> pa.Array:
+    """WKB of every row (row_offsets as in `Shapes`) as an Arrow column."""
+    data, offsets = rings_to_wkb(rings, row_offsets)
+    if offsets[-1] > MAX_BATCH_BYTES:
+        raise InputError(f"classes: found outlines of {offsets[-1]} bytes; expected at most {MAX_BATCH_BYTES}; use smaller tiles")
+    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.binary(), len(offsets) - 1, buffers)
 
 
 def fill_holes(shapes: Shapes, limit: Int64, pixel_area: PixelArea) -> Shapes:
@@ -82,12 +96,19 @@ def fill_holes(shapes: Shapes, limit: Int64, pixel_area: PixelArea) -> Shapes:
     return Shapes(rings.select(~small & ~inside[part]), row_offsets, n_pixels[~inside], area_mm2[~inside])
 
 
-def cut_giants(shapes: Shapes, giant: npt.NDArray[np.bool_], pixel_area: PixelArea) -> tuple[Shapes, Int64]:
-    """Every row of `giant` (row) in pieces, a row each, behind the other rows; and the row that each of them comes from."""
+def cut_giants(
+    shapes: Shapes, giant: npt.NDArray[np.bool_], pixel_area: PixelArea, cell_pixels: int, draw: DrawPieces
+) -> tuple[Shapes, Int64, Rings]:
+    """Every row of `giant` (row) in pieces of cells of so many pixels, a row each, behind the other rows.
+
+    Gives also the row that each row comes from, and what `draw` makes of the pieces.
+    """
     n_polygons = np.diff(shapes.row_offsets)
     of_giant = np.repeat(giant, n_polygons)
     row = np.repeat(np.repeat(np.arange(len(giant)), n_polygons), np.diff(shapes.rings.polygon_offsets))
-    cut = [cut_rings(shapes.rings.select(row == i), CUT_PIXELS) for i in np.flatnonzero(giant)]
+    whole = [shapes.rings.select(row == i) for i in np.flatnonzero(giant)]
+    cut = [cut_rings(rings, cell_pixels) for rings in whole]
+    drawn = [draw(rings, pieces) for rings, pieces in zip(whole, cut, strict=True)]
     came_from = np.repeat(np.flatnonzero(giant), [len(rings.polygon_offsets) - 1 for rings in cut])
     pieces = join_rings(cut)
     starts = pieces.polygon_offsets[:-1]
@@ -98,7 +119,7 @@ def cut_giants(shapes: Shapes, giant: npt.NDArray[np.bool_], pixel_area: PixelAr
         np.append(shapes.n_pixels[~of_giant], np.add.reduceat(ring_pixels(pieces), starts)),
         np.append(shapes.area_mm2[~of_giant], np.add.reduceat(area_mm2, starts)),
     )
-    return joined, np.append(np.flatnonzero(~giant), came_from)
+    return joined, np.append(np.flatnonzero(~giant), came_from), join_rings(drawn)
 
 
 def _ring_areas(rings: Rings, which: Int64, pixel_area: PixelArea) -> Int64:

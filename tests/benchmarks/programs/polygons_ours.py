@@ -14,16 +14,17 @@ import shapely
 from figures import report
 from polygons_input import YEARS, mapped, rasters
 
+from terradrift.drawing import Drawing
 from terradrift.fragments import FRAGMENT_SCHEMA, POLYGON_SCHEMA, fragments, merge_fragments
 from terradrift.grid import Grid, Window
 from terradrift.kernels.ragged import runs
 from terradrift.kernels.seams import components
-from terradrift.spark.polygonize_changes import MAX_CORNERS
+from terradrift.spark.polygonize_changes import CELL_PIXELS, MAX_CORNERS
 
 score, threshold, size = np.load(Path(sys.argv[1])), float(sys.argv[2]), int(sys.argv[3])
 grid = Grid("EPSG:4326", (1e-4, 0, 10.0, 0, -1e-4, 50.0), *score.shape)
-MERGE = {"mosaic_width": grid.width, "min_pixels": 1, "fill_holes_pixels": 0, "max_corners": MAX_CORNERS}
-CUT = {"connectivity": 4, **MERGE}
+MERGE = {"min_pixels": 1, "fill_holes_pixels": 0, "drawing": Drawing(grid.width, MAX_CORNERS, CELL_PIXELS, 0.75)}
+CUT = {"connectivity": 4, "mosaic_width": grid.width, **MERGE}
 tables: list[pa.Table] = []
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numba
 import numpy as np
 
 from terradrift.kernels.label import label
-from terradrift.kernels.ragged import Int64, offsets_of
+from terradrift.kernels.ragged import Int32, Int64, offsets_of
 from terradrift.kernels.segments import Segments
 from terradrift.kernels.trace import Rings, trace
 
@@ -18,6 +19,11 @@ def cut_rings(rings: Rings, size: int) -> Rings:
 
     Cells begin at multiples of `size`, so the pieces depend on the region alone; they come cell by cell in row-major order.
     """
+    return join_rings([trace(label(mask), y0, x0) for y0, x0, mask in cell_masks(rings, size)])
+
+
+def cell_masks(rings: Rings, size: int) -> Iterator[tuple[int, int, Int32]]:
+    """Cells of size x size pixels that the region inside `rings` reaches into: first row and column, mask (y, x)."""
     y, start, end = _runs(rings)
     n_cells = (end - 1) // size - start // size + 1  # cells that a run reaches into
     y, first = np.repeat(y, n_cells), np.repeat(start // size, n_cells)
@@ -27,14 +33,11 @@ def cut_rings(rings: Rings, size: int) -> Rings:
     y, col, start, end = y[order], col[order], start[order], end[order]
     row = y // size
     begins = np.flatnonzero(np.diff(row, prepend=-1) | np.diff(col, prepend=-1))
-    pieces = []
     for begin, stop in zip(begins.tolist(), [*begins[1:].tolist(), len(y)], strict=True):
         y0, x0 = int(row[begin]) * size, int(col[begin]) * size
         row_offsets = np.searchsorted(y[begin:stop], np.arange(y0, y0 + size + 1))
         left, right = ((column[begin:stop] - x0).astype(np.int32) for column in (start, end))
-        mask = Segments(row_offsets, left, right, np.ones(stop - begin, np.int32), 1, size).paint()
-        pieces.append(trace(label(mask), y0, x0))
-    return join_rings(pieces)
+        yield y0, x0, Segments(row_offsets, left, right, np.ones(stop - begin, np.int32), 1, size).paint()
 
 
 def join_rings(several: list[Rings]) -> Rings:

@@ -160,6 +160,16 @@ class Polygons(Model):
     """Holes of up to this many pixels are filled; 0 fills none."""
     group_by: Literal["none", "year", "kind"] = "none"
     """What splits touching pixels into several polygons: nothing, their change year or their kind."""
+    outline: Literal["pixel", "contour"] = "pixel"
+    """What outlines follow: the edges of pixels, or the threshold of the score between their centres."""
+
+    @field_validator("outline")
+    @classmethod
+    def _of_one_surface(cls, value: str, info: ValidationInfo) -> str:
+        group_by = info.data.get("group_by", "none")
+        if value == "contour" and group_by != "none":
+            raise ValueError(f"found contour with group_by: {group_by}, expected pixel: the score has no contour between groups")
+        return value
 
 
 class Refine(Model):
@@ -230,6 +240,17 @@ class Params(Model):
     def _two_years(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
         if value is not None and value[0] >= value[1]:
             raise ValueError(f"found {show(value)}, expected two different years, the first before the last")
+        return value
+
+    @field_validator("polygons")
+    @classmethod
+    def _of_a_score(cls, value: Polygons, info: ValidationInfo) -> Polygons:
+        change = info.data.get("change")
+        if value.outline == "contour" and change is not None and change.rule.fdr is not None:
+            raise ValueError(
+                "found outline: contour with an fdr, whose score differs from stratum to stratum, expected outline: pixel, "
+                "or a score or quantile in change.threshold"
+            )
         return value
 
     @field_validator("output")

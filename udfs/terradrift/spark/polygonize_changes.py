@@ -12,6 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 
 from terradrift.calibration import Candidates
 from terradrift.decision import DecisionRule
+from terradrift.drawing import Drawing
 from terradrift.fragments import FRAGMENT_SCHEMA, POLYGON_SCHEMA, fragments, merge_fragments
 from terradrift.kernels.seams import STRAIGHT, components
 from terradrift.params import Polygons
@@ -30,6 +31,10 @@ MERGE_BATCH_ROWS = 4096
 
 MAX_CORNERS = 65_536
 """Corners of the largest outline that is handed to SQL whole: its simplification takes time that grows with their square."""
+
+CELL_PIXELS = 512
+"""Cells that larger outlines are cut along and shared borders simplified in. A vertex stays where a shared border crosses their
+lines; a tile that is no multiple of them reads more of its neighbours than a row of pixels."""
 
 
 def merged_polygons(run: Run) -> Path:
@@ -50,19 +55,28 @@ def polygonize_changes(spark: SparkSession, run: Run) -> dict[str, Any]:
         run.scores, run.decision, plan.years, candidates, threshold, change.rule.high, calibration, change.rule.fdr,
         plan.params.polygons,
     )  # fmt: skip
+    polygons = plan.params.polygons
+    drawing = Drawing(
+        plan.grid.width,
+        MAX_CORNERS,
+        CELL_PIXELS,
+        plan.refine_settings().simplify_pixels,
+        shared=polygons.group_by != "none",
+        contour=threshold if polygons.outline == "contour" else None,
+    )
     describe(spark, "polygonize tiles")
-    parts = scored_tiles(spark, run).mapInArrow(_cutting(rule, plan.zones.to_bytes(), MAX_CORNERS), spark_schema(FRAGMENT_SCHEMA))
+    parts = scored_tiles(spark, run).mapInArrow(_cutting(rule, plan.zones.to_bytes(), drawing), spark_schema(FRAGMENT_SCHEMA))
     parts.write.mode("overwrite").parquet(parts_folder)
 
     describe(spark, "merge polygons across seams")
     written = spark.read.parquet(parts_folder)
-    whole = written.where("NOT seam").select(POLYGON_COLUMNS).unionByName(merge_seams(written.where("seam"), run))
+    whole = written.where("NOT seam").select(POLYGON_COLUMNS).unionByName(merge_seams(written.where("seam"), run, drawing))
     renamed = whole.withColumnsRenamed({"gid": "change_id", "whole": "whole_id"})
     renamed.write.mode("overwrite").parquet(str(merged_polygons(run)))
     return {"threshold": threshold, "fdr": change.rule.fdr, "pixels_scored": n_scored}
 
 
-def merge_seams(parts: DataFrame, run: Run) -> DataFrame:
+def merge_seams(parts: DataFrame, run: Run, drawing: Drawing) -> DataFrame:
     """Fragments that reach a seam -> one row a polygon. Equal link keys of two fragments of one class are an edge."""
     links = parts.select("gid", "class", F.explode("links").alias("link"))
     pairs = links.groupBy("link", "class").agg(F.min("gid").alias("a"), F.max("gid").alias("b"), F.count("*").alias("n"))
@@ -76,20 +90,22 @@ def merge_seams(parts: DataFrame, run: Run) -> DataFrame:
     known = parts.join(joined, "gid", "left")
     for name in ("component4", "component8"):
         known = known.withColumn(name, F.coalesce(name, "gid"))
-    by_component = known.select(*POLYGON_COLUMNS, "component4", "component8").repartition("component8")
+    by_component = known.select(*POLYGON_COLUMNS, "marks", "component4", "component8").repartition("component8")
     params = run.plan.params
-    merging = _merging(run.scores, params.polygons, params.change.rule.high, MAX_CORNERS)
+    merging = _merging(run.scores, params.polygons, params.change.rule.high, drawing)
     return by_component.sortWithinPartitions("component8").mapInArrow(merging, spark_schema(POLYGON_SCHEMA))
 
 
-def _cutting(rule: DecisionRule, zones: bytes, max_corners: int) -> ArrowFunction:
+def _cutting(rule: DecisionRule, zones: bytes, drawing: Drawing) -> ArrowFunction:
     """Tiles (row, col) -> FRAGMENT_SCHEMA; writes the tile's shard of the decision on the way."""
 
     def cut_polygons(batches: Batches) -> Batches:
         grid = rule.scores.grid
         for batch in batches:
             for tile in tiles_of(batch, rule.scores):
-                decision = rule.decide(tile)
+                around = drawing.around(tile.window, rule.scores.window)
+                wide = rule.decide(around)
+                decision = wide.cut(tile.window.slices(around))
                 rule.decision.write_tile(tile, decision.rasters())
                 if not decision.classes.any():
                     continue
@@ -110,7 +126,8 @@ def _cutting(rule: DecisionRule, zones: bytes, max_corners: int) -> ArrowFunctio
                     min_pixels=rule.polygons.min_pixels,
                     fill_holes_pixels=rule.polygons.fill_holes_pixels,
                     high=rule.high,
-                    max_corners=max_corners,
+                    drawing=drawing,
+                    marks=drawing.marks(wide.classes, wide.surface, around, tile.window),
                 )
 
     return cut_polygons
@@ -129,18 +146,17 @@ def _connect(batches: Batches) -> Batches:
     yield pa.RecordBatch.from_arrays([pa.array(column) for column in (gid, component4, component8)], schema=COMPONENT_SCHEMA)
 
 
-def _merging(raster: RasterStore, polygons: Polygons, high: float | None, max_corners: int) -> ArrowFunction:
+def _merging(raster: RasterStore, polygons: Polygons, high: float | None, drawing: Drawing) -> ArrowFunction:
     """Seam fragments sorted by component8 -> POLYGON_SCHEMA; the last component waits for the next batch."""
 
     def merge(table: pa.Table) -> pa.RecordBatch:
         return merge_fragments(
             table,
             raster.grid.pixel_area,
-            mosaic_width=raster.grid.width,
             min_pixels=polygons.min_pixels,
             fill_holes_pixels=polygons.fill_holes_pixels,
             high=high,
-            max_corners=max_corners,
+            drawing=drawing,
         )
 
     def merge_parts(batches: Batches) -> Batches:

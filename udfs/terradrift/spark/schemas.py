@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
+    BooleanType,
     DataType,
     DoubleType,
     FloatType,
@@ -34,6 +35,10 @@ YEAR_FIRST = column("year_first", INT, "earliest first year of the new state", "
 EFFECT_MEAN = column("effect_mean", DOUBLE, "mean size of the change", "cosine distance")
 AREA_M2 = column("area_m2", DOUBLE, "geodesic area, summed from the pixels", "m2")
 WKB_PIXELS = column("geometry", BinaryType(), "WKB polygon, x = column, y = row of the mosaic", "px")
+OUTLINE = [
+    column("outline", BinaryType(), "what is published instead of the geometry: WKB as there; null: the geometry itself", "px"),
+    column("simplified", BooleanType(), "the outline is simplified already, together with those that share its borders"),
+]
 GEOMETRY = column("geometry", GeometryType(), "polygon in the table's CRS")
 BBOX = column(
     "bbox",
@@ -58,6 +63,7 @@ MERGED_POLYGONS = StructType(
         column("year_counts", ArrayType(LONG), "pixels by first year of the new state, one entry a year of the run", "px"),
         column("kind_counts", ArrayType(LONG), "pixels by kind: none, step, ramp, blip, unconfirmed", "px"),
         WKB_PIXELS,
+        *OUTLINE,
     ]
 )
 """What the vectorisation hands to SQL: one row a polygon, whole, every sum an integer."""
@@ -78,7 +84,7 @@ ATTRIBUTES = [
     AREA_M2,
 ]
 
-RAW_POLYGONS = StructType([*ATTRIBUTES, WKB_PIXELS])
+RAW_POLYGONS = StructType([*ATTRIBUTES, WKB_PIXELS, *OUTLINE])
 CHANGE_POLYGONS = StructType([*ATTRIBUTES, BBOX, GEOMETRY])
 POLYGON_PARTS = StructType(
     [
