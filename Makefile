@@ -1,4 +1,4 @@
-# make demo | setup | test | lint | viewer | bench | scoreboard | faults | lock | clean. Each does what set-up is still missing: .venv, the locked
+# make demo | setup | test | lint | viewer | bench | scoreboard | faults | sbom | lock | clean. Each does what set-up is still missing: .venv, the locked
 # packages, this package, a Java where the machine has none, Sedona's jars. To choose the interpreter: make demo PYTHON=/path/to/python
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,7 @@ NODE := PATH="$(CURDIR)/$(VENV)/node/bin:$$PATH" PYTHONPATH="$(CURDIR)/$(VENV)/n
 START := $(shell date +%s)
 QUERY := SELECT kind, count(*) AS polygons, round(sum(area_m2) / 1e4, 1) AS hectares FROM change_polygons GROUP BY kind
 
-.PHONY: demo setup setup-dev test lint viewer bench scoreboard faults lock clean
+.PHONY: demo setup setup-dev test lint viewer bench scoreboard faults sbom lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -106,6 +106,17 @@ scoreboard: setup-dev
 faults: setup-dev $(DONE)/s3
 	@$(BIN)/python -m pytest --whole -q tests/faults
 
+sbom: $(DONE)/sbom
+	@mkdir -p dist
+	@PYTHONWARNINGS=ignore $(VENV)/sbom/bin/cyclonedx-py requirements conf/requirements.txt --pyproject pyproject.toml --output-reproducible \
+	  --output-format JSON --output-file dist/sbom.json
+	@echo dist/sbom.json
+
+$(DONE)/sbom: conf/requirements-sbom.txt $(DONE)/tools
+	@$(BIN)/python -m venv --clear --without-pip $(VENV)/sbom
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)/sbom" PYTHONPATH=$(TOOLS) $(TOOLS)/bin/uv --quiet pip sync --require-hashes $<
+	@touch $@
+
 # A real S3 server for the faults; its module carries its hash. Without Go the tests that need it say so and are skipped.
 $(DONE)/s3: $(DONE)/tools
 	@if command -v go >/dev/null; then GOTOOLCHAIN=local GOBIN=$(CURDIR)/$(TOOLS)/go go install $(S3_SERVER); \
@@ -119,6 +130,7 @@ lock: $(DONE)/tools
 	@sed -n 's/^node = \["\(.*\)"\].*/\1/p' pyproject.toml | $(COMPILE) - --output-file conf/requirements-node.txt >/dev/null
 	@sed -n 's/^peers = \[\(.*\)\].*/\1/p' pyproject.toml | tr -d '" ' | tr , '\n' | \
 	  $(COMPILE) - --output-file conf/requirements-peers.txt >/dev/null
+	@sed -n 's/^sbom = \["\(.*\)"\].*/\1/p' pyproject.toml | $(COMPILE) - --output-file conf/requirements-sbom.txt >/dev/null
 	@{ echo uv; echo editables; sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml; } | \
 	  $(COMPILE) - --output-file conf/requirements-bootstrap.txt >/dev/null
 
