@@ -12,13 +12,13 @@ from pathlib import Path
 from tree_figures import report
 
 from terradrift.maps.tile_options import TileOptions
-from terradrift.spark.session import spark_session
+from terradrift.spark.session import FAST_START, spark_session
 from terradrift.spark.tiles_job import read_geometry_column, web_polygons
 from terradrift.spark.vector_tiles import export_pmtiles
 
 table, archive, small = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None
 
-with spark_session("tiles benchmark", "local[2]") as spark:
+with spark_session("tiles benchmark", "local[2]", FAST_START) as spark:
 
     def work(source: Path = table) -> dict[str, float | str]:
         """Export, as the command does."""

@@ -92,15 +92,25 @@ def read_range(runs: Sequence[pa.Table], tiles: TileRange) -> pa.RecordBatch | N
 
 def open_runs(folder: Path, files: Sequence[str]) -> list[pa.Table]:
     """The files as tables over mapped memory."""
-    return [pa.ipc.open_file(pa.memory_map(str(folder / file))).read_all() for file in files]
+    return [read_ipc(folder / file) for file in files]
+
+
+def read_ipc(path: Path) -> pa.Table:
+    """An Arrow file as a table over mapped memory."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def write_ipc(table: pa.Table, path: Path) -> None:
+    """Write an Arrow file."""
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
 
 
 def _write_run(folder: Path, batches: list[pa.RecordBatch], stats: LayerStats) -> pa.RecordBatch:
     pairs = pa.Table.from_batches(batches).combine_chunks()
     pairs = pairs.take(pa.array(np.argsort(pairs["tile_id"].to_numpy(), kind="stable"))).combine_chunks()
     file = uuid.uuid4().hex
-    with pa.OSFile(str(folder / file), "wb") as sink, pa.ipc.new_file(sink, pairs.schema) as writer:
-        writer.write_table(pairs)
+    write_ipc(pairs, folder / file)
     marks: list[int] = []
     if pairs.num_rows:
         size = np.cumsum(pc.binary_length(pairs["geometry"]).to_numpy() + 1)

@@ -19,7 +19,7 @@ from terradrift.planning import Plan, plan_run
 from terradrift.run import Run, check_norms, open_run, run_folder
 from terradrift.spark.detect_changes import BY_ITSELF, STAGES, detect_changes
 from terradrift.spark.progress import watch
-from terradrift.spark.session import FAST_START, explained, spark_session
+from terradrift.spark.session import FAST_START, explained, is_local, spark_session
 from terradrift.spark.summary import print_summary
 
 SMALL_RUN_TILES = 64
@@ -49,15 +49,11 @@ def run_job(run_file: Path, *, master: str | None = None, resume: bool = True, a
         console.print("nothing to do: this run was finished before; --fresh does it again")
         return
     run = open_run(plan, allow_partial=allow_partial)
-    conf = FAST_START if plan.n_tiles <= SMALL_RUN_TILES and _is_local(master) else {}
+    conf = FAST_START if plan.n_tiles <= SMALL_RUN_TILES and is_local(master) else {}
     with spark_session("terradrift detect_changes", master, conf) as spark, watch(spark) as progress, explained():
         waited = {"plan": planned - started, "Spark's start": time.monotonic() - planned}
         manifest = detect_changes(spark, run, progress)
     print_summary(manifest, run.folder.path, console, waited)
-
-
-def _is_local(master: str | None) -> bool:
-    return master is None or master.startswith("local")
 
 
 @contextmanager

@@ -87,6 +87,11 @@ def spark_session(
             session.stop()
 
 
+def is_local(master: str | None) -> bool:
+    """Whether a session with this master runs on this machine."""
+    return master is None or master.startswith("local")
+
+
 def stop_session() -> None:
     """Stop the active session, if there is one."""
     if (session := SparkSession.getActiveSession()) is not None:

@@ -21,7 +21,7 @@ from terradrift.errors import InputError, near_miss
 from terradrift.maps.tile_columns import field_types
 from terradrift.maps.tile_options import Thin, TileOptions
 from terradrift.spark.progress import watch
-from terradrift.spark.session import explained, spark_session
+from terradrift.spark.session import FAST_START, explained, is_local, spark_session
 from terradrift.spark.vector_tiles import TileReport, export_pmtiles
 
 WEB_CRS = "EPSG:4326"
@@ -71,7 +71,8 @@ def table_to_tiles(
         **knobs,
     )
     field_types(pa.schema({**columns, options.id_column: pa.int64(), "geometry": pa.binary()}), options)
-    with spark_session("terradrift tiles", master) as spark, watch(spark) as progress:
+    conf = FAST_START if is_local(master) else {}
+    with spark_session("terradrift tiles", master, conf) as spark, watch(spark) as progress:
         progress("vector_tiles")
         frame = web_polygons(spark, table, geometry, crs, options.id_column)
         with explained():

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
 from terradrift.kernels.rings import Array
 from terradrift.kernels.tile_geometry import MAX_LATITUDE, lon_lat
-from terradrift.maps.pair_runs import RUN, TileRange, open_runs, read_range, tile_ranges, write_runs
+from terradrift.maps.pair_runs import RUN, TileRange, open_runs, read_ipc, read_range, tile_ranges, write_ipc, write_runs
 from terradrift.maps.pmtiles import TileIndex, tile_xyz, write_archive, zoom_start
 from terradrift.maps.tile_columns import MOST_LAYERS, archive_metadata, field_types, layer_names
 from terradrift.maps.tile_options import TileOptions
@@ -42,7 +41,8 @@ INDEX = pa.schema(
     ]
 )
 """One row an encoded tile: where its bytes lie, what is in it, and the bounds of what it draws in tile units."""
-INDEX_ROWS = 4096  # of one batch; a task's tiles number thousands
+INDEX_SUFFIX = ".index"
+PART = pa.schema([("part", pa.string())])
 RANGES_A_CORE = 4
 
 
@@ -97,7 +97,7 @@ def export_pmtiles(
     runs.mkdir()
     try:
         cut = polygons.mapInArrow(functools.partial(write_runs, runs, options), from_arrow_schema(RUN)).toArrow()
-        index = _encode(spark, cut, runs, blobs, folder / "index", options)
+        index = _encode(spark, cut, runs, blobs, options)
         bounds = _bounds(index, options)
         stats = LayerStats(options.layer_names, fields)
         stats.merge(map(json.loads, cut["stats"].to_pylist()))
@@ -118,7 +118,7 @@ def export_pmtiles(
     )
 
 
-def _encode(spark: SparkSession, cut: pa.Table, runs: Path, blobs: Path, path: Path, options: TileOptions) -> pa.Table:
+def _encode(spark: SparkSession, cut: pa.Table, runs: Path, blobs: Path, options: TileOptions) -> pa.Table:
     """Encode all tiles into files under `blobs`; the index of those files."""
     ranges = tile_ranges(cut, RANGES_A_CORE * spark.sparkContext.defaultParallelism)
     if not ranges:
@@ -126,8 +126,8 @@ def _encode(spark: SparkSession, cut: pa.Table, runs: Path, blobs: Path, path: P
     first, end = zip(*ranges, strict=True)
     frame = spark.createDataFrame(pa.table({"first": pa.array(first, pa.int64()), "end": pa.array(end, pa.int64())}))
     function = functools.partial(_encode_ranges, options, blobs, runs, cut["file"].to_pylist())
-    frame.mapInArrow(function, from_arrow_schema(INDEX)).write.parquet(path.as_uri(), compression="zstd")
-    return pq.read_table(path, schema=INDEX).sort_by("tile_id")
+    parts = frame.mapInArrow(function, from_arrow_schema(PART)).toArrow()["part"].to_pylist()
+    return pa.concat_tables([read_ipc(blobs / f"{part}{INDEX_SUFFIX}") for part in parts]).sort_by("tile_id")
 
 
 def _encode_ranges(
@@ -136,11 +136,11 @@ def _encode_ranges(
     runs = open_runs(folder, files)
     ranges = (TileRange(*row.values()) for batch in batches for row in batch.to_pylist())
     pairs = (rows for tiles in ranges if (rows := read_range(runs, tiles)) is not None)
-    return _encode_batches(options, blobs, pairs)
+    yield pa.RecordBatch.from_pydict({"part": [_encode_batches(options, blobs, pairs)]}, PART)
 
 
-def _encode_batches(options: TileOptions, blobs: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Append tiles to one file of this attempt at the task; a repeated task leaves a file that no index names."""
+def _encode_batches(options: TileOptions, blobs: Path, batches: Iterable[pa.RecordBatch]) -> str:
+    """Append tiles to one file of this attempt at the task, its index beside it; a repeated task leaves files nobody names."""
     part = uuid.uuid4().hex
     rows: list[tuple[Any, ...]] = []
     offset = 0
@@ -150,17 +150,10 @@ def _encode_batches(options: TileOptions, blobs: Path, batches: Iterable[pa.Reco
             length = len(tile.data)
             rows.append((tile.tile_id, part, offset, length, tile.digest, tile.features, tile.dropped, *tile.bounds))
             offset += length
-            if len(rows) == INDEX_ROWS:
-                yield _index_batch(rows)
-                rows = []
-    yield _index_batch(rows)
-
-
-def _index_batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
     columns = zip(*rows, strict=True) if rows else [[]] * len(INDEX)
-    return pa.RecordBatch.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, INDEX, strict=True)], schema=INDEX
-    )
+    index = pa.table([pa.array(column, field.type) for column, field in zip(columns, INDEX, strict=True)], schema=INDEX)
+    write_ipc(index, blobs / f"{part}{INDEX_SUFFIX}")
+    return part
 
 
 def _places(index: pa.Table, blobs: Path) -> tuple[TileIndex, list[Path]]:
