@@ -35,54 +35,83 @@ TIE = 1e-12
 
 def difference(distance: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Distance of each year to the year before: (time, time, pixel) -> (time, pixel); the first year has none (NaN)."""
-    score = np.full(valid.shape, np.nan)
-    years = np.arange(1, len(valid))
-    score[1:] = distance[years - 1, years]
+    return np.asarray(_difference(distance))
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def _difference(distance: Any) -> Any:
+    score = np.empty(distance.shape[1:])
+    score[0] = np.nan
+    for t in range(1, len(score)):
+        score[t] = distance[t - 1, t]
     return score
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _nearer(total: Any, distance: Any, best: Any, value: Any, n: int) -> None:
-    """Take a candidate's distance to the year left out where its sum to the others is smaller.
+def _nearest(costs: Any, to_a: Any, to_b: Any, to_c: Any, best: Any, value: Any, n: int) -> None:
+    """Of three candidates one after the other take the distance to the year left out, where its sum to the others is smaller.
 
-    Everything is loaded before it is compared: so the compiler sees that nothing needs a branch.
+    Everything is loaded before it is compared, so the compiler sees that nothing needs a branch; three at a time, so that the
+    best so far stays in registers.
     """
+    cost_a, cost_b, cost_c = costs[0], costs[1], costs[2]
     for p in range(n):
-        to_year, lowest, chosen = distance[p], best[p], value[p]
-        others = total[p] - to_year
-        nearer = others < lowest - TIE
-        best[p] = others if nearer else lowest
-        value[p] = to_year if nearer else chosen
+        a, b, c, least, chosen = to_a[p], to_b[p], to_c[p], best[p], value[p]
+        others_a, others_b, others_c = cost_a[p] - a, cost_b[p] - b, cost_c[p] - c
+        nearer = others_a < least - TIE
+        least, chosen = others_a if nearer else least, a if nearer else chosen
+        nearer = others_b < least - TIE
+        least, chosen = others_b if nearer else least, b if nearer else chosen
+        nearer = others_c < least - TIE
+        best[p] = others_c if nearer else least
+        value[p] = c if nearer else chosen
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
+def _sums_of_distances(distance: Any, valid: Any, first: int, n: int, total: Any, count: Any) -> None:
+    """Sums of each year's distances to the valid years, inf where it is not valid itself, and how many are valid."""
+    time = len(valid)
+    total[:time, :n] = 0.0
+    count[:n] = 0
+    for i in range(time):
+        cost, ok = total[i], valid[i, first : first + n]
+        own = distance[i, i, first : first + n]
+        for p in range(n):
+            cost[p] += own[p] if ok[p] else 0.0
+            count[p] += ok[p]
+        for j in range(i + 1, time):  # every sum is still taken in the order of years
+            row, other, also = distance[i, j, first : first + n], total[j], valid[j, first : first + n]
+            for p in range(n):
+                known = row[p] if ok[p] & also[p] else 0.0
+                mine, its = cost[p] + known, other[p] + known
+                cost[p], other[p] = mine, its
+        for p in range(n):
+            cost[p] = cost[p] if ok[p] else np.inf
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
 def _loo_medoid(distance: Any, valid: Any) -> Any:
     time, pixels = valid.shape
-    score = np.full((time, pixels), np.nan)
-    total = np.empty((time, STRIP))
+    score = np.empty((time, pixels))
+    total = np.full((-(-time // 3) * 3, STRIP), np.inf)
+    kept, nobody = np.empty(STRIP), np.full(STRIP, np.inf)
     count, best, value = np.empty(STRIP, np.int64), np.empty(STRIP), np.empty(STRIP)
     for first in range(0, pixels, STRIP):
         n = min(STRIP, pixels - first)
-        count[:n] = 0
-        for i in range(time):
-            cost, ok = total[i], valid[i, first : first + n]
-            cost[:n] = 0.0
-            for j in range(time):
-                row, also = distance[min(i, j), max(i, j), first : first + n], valid[j, first : first + n]
-                for p in range(n):
-                    cost[p] += row[p] if also[p] else 0.0
-            for p in range(n):
-                count[p] += ok[p]
-                cost[p] = cost[p] if ok[p] else np.inf
+        _sums_of_distances(distance, valid, first, n, total, count)
         for k in range(time):
             best[:n], value[:n] = np.inf, np.nan
-            for i in range(time):
-                if i == k:
-                    continue
-                _nearer(total[i], distance[min(i, k), max(i, k), first : first + n], best, value, n)
+            kept[:], total[k] = total[k], nobody  # a year is not its own medoid
+            for i in range(0, time, 3):
+                a, b, c = i, min(i + 1, time - 1), min(i + 2, time - 1)
+                to_a = distance[min(a, k), max(a, k), first : first + n]
+                to_b = distance[min(b, k), max(b, k), first : first + n]
+                to_c = distance[min(c, k), max(c, k), first : first + n]
+                _nearest(total[i : i + 3], to_a, to_b, to_c, best, value, n)
+            total[k] = kept
             target, ok = score[k, first : first + n], valid[k, first : first + n]
             for p in range(n):
-                target[p] = value[p] if ok[p] and count[p] >= MIN_YEARS_LOO else np.nan
+                target[p] = value[p] if ok[p] & (count[p] >= MIN_YEARS_LOO) else np.nan
     return score
 
 
