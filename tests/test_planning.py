@@ -322,12 +322,23 @@ def test_a_run_is_named_after_the_code(mosaic: Path, tmp_path: Path, monkeypatch
 # --- what is left to do -------------------------------------------------------------------------------------------------
 
 
-def test_unfinished_tiles_are_the_largest_first(tmp_path: Path) -> None:
-    path = write_mosaic(tmp_path / "m.zarr", unit_codes(2, 2, 80, 70, bands=4))
-    run = open_run(plan(path, str(tmp_path / "out"), aoi=None))
+TRIANGLE = shapely.Polygon([(WEST + x * STEP, NORTH - y * STEP) for x, y in ((127, 127), (8, 124), (125, 8))])
+
+
+def test_unfinished_tiles_that_read_most_come_first(mosaic: Path, tmp_path: Path) -> None:
+    """What a tile reads, by the definition: the pixels of its chunks that hold a pixel of the area."""
+    run = open_run(plan(mosaic, str(tmp_path / "out"), aoi=TRIANGLE.wkt, tile_size=64))
+    inside = run.plan.zones.mask(run.plan.grid.window) >= 0
+    reads = inside.reshape(4, 32, 4, 32).any(axis=(1, 3)).reshape(2, 2, 2, 2).sum(axis=(1, 3)) * 32**2
+    assert len(np.unique(reads)) > 1
     tiles = run.unfinished()
-    sizes = {(row, col): int(n) for row, col, n in zip(run.plan.rows, run.plan.cols, run.plan.tile_pixels, strict=True)}
-    listed = [sizes[row, col] for row, col in zip(tiles["row"].to_pylist(), tiles["col"].to_pylist(), strict=True)]
-    assert len(listed) == len(sizes) == 9
-    assert listed == sorted(listed, reverse=True)
-    assert tiles["seq"].to_pylist() == list(range(9))
+    listed = [int(reads[row, col]) for row, col in zip(tiles["row"].to_pylist(), tiles["col"].to_pylist(), strict=True)]
+    assert listed == sorted(reads[reads > 0].tolist(), reverse=True)
+    assert tiles["seq"].to_pylist() == list(range(len(listed)))
+
+
+def test_a_tile_at_the_edge_reads_what_is_there(tmp_path: Path) -> None:
+    path = write_mosaic(tmp_path / "m.zarr", unit_codes(2, 2, 80, 70, bands=4))
+    whole = plan(path, str(tmp_path / "out"), aoi=None)
+    assert np.array_equal(whole.read_pixels, whole.tile_pixels)
+    assert len(np.unique(whole.read_pixels)) == 4

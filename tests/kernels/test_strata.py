@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from terradrift.kernels.gram import gram_of
+from terradrift.kernels.gram import gram_of, sums_for
 from terradrift.kernels.quantize import dequantize, quantize
 from terradrift.kernels.strata import (
     DEFAULT_NOISE,
@@ -15,7 +15,6 @@ from terradrift.kernels.strata import (
     Strata,
     assign_strata,
     fit_strata,
-    mean_embeddings,
     year_sums,
 )
 from terradrift.strata_sample import SAMPLE_SCHEMA, learn_strata
@@ -52,8 +51,14 @@ def plain_means(vectors: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return np.stack([sum(vectors[t, :, p] for t in range(9) if valid[t, p]) + np.zeros(BANDS) for p in range(valid.shape[1])])
 
 
+def sums_of(codes: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    sums = sums_for(codes, codes.shape[2])
+    gram_of(codes, 0, codes.shape[2], sums)
+    return year_sums(codes, 0, valid, sums)
+
+
 def strata_of(codes: np.ndarray, valid: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    return assign_strata(year_sums(codes, 0, valid), valid, centroids)
+    return assign_strata(sums_of(codes, valid), valid, centroids)
 
 
 # --- assignment -----------------------------------------------------------------------------------------------------------
@@ -90,20 +95,21 @@ def test_the_pixels_beside_it_change_nothing(width: int) -> None:
 
 
 @pytest.mark.parametrize("bands", [BANDS, 5, 1])
-def test_sums_on_the_way_of_the_gram_are_the_same(bands: int) -> None:
+def test_sums_of_some_pixels_are_those_of_signed_squares(bands: int) -> None:
     codes = np.ascontiguousarray(gappy_codes(6)[0][:, :bands])
-    sums = np.empty((bands, 300), np.int32)
+    sums = sums_for(codes, 300)
     _, valid = gram_of(codes, 100, 400, sums)
     valid[2, :50] = False  # as the guard of norms does
-    known = valid.any(axis=0)
-    assert np.array_equal(year_sums(codes, 100, valid, sums)[:, known], year_sums(codes, 100, valid)[:, known])
+    known, part = valid.any(axis=0), codes[:, :, 100:400].astype(np.int64)
+    expected = (part * np.abs(part) * valid[:, None]).sum(axis=0)
+    assert np.array_equal(year_sums(codes, 100, valid, sums)[:, known], expected[:, known])
 
 
 @pytest.mark.parametrize("is_float", [False, True])
 def test_means_are_sums_over_the_valid_years(is_float: bool) -> None:
     codes, valid = gappy_codes(5)
     vectors = dequantize(codes)[0].astype(np.float64)
-    found = mean_embeddings(vectors.astype(np.float32) if is_float else codes, valid)
+    found = sums_of(vectors.astype(np.float32) if is_float else codes, valid).T
     some = valid.any(axis=0)
     scale = 1.0 if is_float else 127.5**2
     assert found[some] / scale == pytest.approx(plain_means(vectors, valid)[some], abs=1e-5)

@@ -7,7 +7,7 @@ import os
 from terradrift.errors import InputError
 from terradrift.kernels.score_block import PIXELS, Recipe
 from terradrift.kernels.templates import DECOYS
-from terradrift.mosaic import Mosaic
+from terradrift.mosaic import Mosaic, rows_ahead
 
 MIB = 1 << 20
 
@@ -23,7 +23,7 @@ RESERVED_MIB = 420
 def task_memory(mosaic: Mosaic, recipe: Recipe, tile_size: int) -> int:
     """Projected peak of one score task in bytes.
 
-    A worker, two chunk rows as they are stored (one in use, one on its way; at most their decompressed size), two blocks (one
+    A worker, the chunk rows in use and on their way as they are stored (at most their decompressed size), two blocks (one
     in use, the next being decompressed) and what their scores need, the tile's zones (int32) and mask, its rasters, and the
     largest of them encoded twice (parts and whole).
     """
@@ -31,6 +31,7 @@ def task_memory(mosaic: Mosaic, recipe: Recipe, tile_size: int) -> int:
     years, bands, size = len(recipe.years), layout.shape[1], layout.dtype.itemsize
     height, width = mosaic.chunk_shape
     row = years * bands * height * min(tile_size, mosaic.grid.width) * size
+    rows = 1 + rows_ahead(mosaic.store.local_path is not None)
     block = years * bands * height * width * size
     in_use = block if mosaic.quantization == "signed_square" else 2 * years * bands * height * width * max(4, size)
     partial = layout.chunk_bytes if layout.chunk[0] > 1 or layout.chunk[1] < bands else 0
@@ -41,7 +42,7 @@ def task_memory(mosaic: Mosaic, recipe: Recipe, tile_size: int) -> int:
     zones = tile_size * tile_size * 5
     rasters = tile_size * tile_size * pixel
     encoded = 2 * tile_size * tile_size * max(annual, 4)
-    return RESERVED_MIB * MIB + 2 * row + block + in_use + partial + block_output + series + zones + rasters + encoded
+    return RESERVED_MIB * MIB + rows * row + block + in_use + partial + block_output + series + zones + rasters + encoded
 
 
 def allowed_task_memory() -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,14 @@ READ_THREADS = 8
 
 LOCAL_READ_THREADS = 1
 """The same from a folder, for one chunk column at a time: bytes that wait take fresh memory, which costs as much as reading."""
+
+_ROWS_AHEAD = 2
+
+
+def rows_ahead(is_local: bool) -> int:
+    """Chunk rows that are fetched while one is used: from elsewhere two, so that a slow answer finds work to go on with."""
+    return 1 if is_local else _ROWS_AHEAD
+
 
 _AXES = ("time", "band", "y", "x")
 
@@ -116,11 +126,13 @@ class Mosaic:
         fetches = [(row, _columns(cols, wanted, k)) for k, row in enumerate(rows)]
         if is_local := self.store.local_path is not None:
             fetches = [(row, [col]) for row, some in fetches for col in some]
+        ahead = rows_ahead(is_local)
         with closing(reader), ThreadPoolExecutor(LOCAL_READ_THREADS if is_local else READ_THREADS) as pool:
-            coming: list[Future[Any]] = []
-            for (row, some), after in zip(fetches, [*fetches[1:], None], strict=True):
-                chunks = reader.collect(coming or reader.fetch(pool, row, some))
-                coming = reader.fetch(pool, *after) if after else []
+            coming = deque(reader.fetch(pool, *fetch) for fetch in fetches[:ahead])
+            for (row, some), after in zip_longest(fetches, fetches[ahead:]):
+                chunks = reader.collect(coming.popleft())
+                if after is not None:
+                    coming.append(reader.fetch(pool, *after))
                 for col in some:
                     codes = reader.decode(chunks, row, col)
                     part = Window(row * height, col * width, height, width).intersection(window)

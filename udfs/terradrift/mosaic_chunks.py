@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,12 @@ class ChunkReader:
     """Indexes of shards read so far; None = the shard is absent."""
     is_there: dict[tuple[int, ...], bool] = field(default_factory=dict)
     """Objects asked for so far."""
+    locks: dict[tuple[int, ...], Lock] = field(default_factory=dict)
+    """One a shard: rows that are fetched at the same time read its index once."""
     buffer: npt.NDArray[Any] | None = None
 
     def fetch(self, pool: ThreadPoolExecutor, row: int, cols: list[int]) -> list[Future[tuple[Chunks, ReadReport]]]:
-        """One task for every shard that the chunk row touches, so that no index is read twice."""
+        """One task for every shard that the chunk row touches."""
         layout = self.layout
         times = sorted({time // layout.chunk[0] for time in self.times})
         bands = range(math.ceil(layout.shape[1] / layout.chunk[1]))
@@ -61,6 +64,7 @@ class ChunkReader:
         for chunk in ((time, band, row, col) for time in times for band in bands for col in cols):
             shard = tuple(i // n for i, n in zip(chunk, layout.chunks_per_shard, strict=True))
             members.setdefault(shard, []).append(chunk)
+            self.locks.setdefault(shard, Lock())
         return [pool.submit(self._fetch_shard, shard, chunks) for shard, chunks in members.items()]
 
     def collect(self, pending: list[Future[tuple[Chunks, ReadReport]]]) -> Chunks:
@@ -81,10 +85,11 @@ class ChunkReader:
             self.is_there[shard] = data is not None
             found = {} if data is None else {_position(chunks[0]): data}
             return found, ReadReport(1, 0 if data is None else len(data), int(data is None))
-        if shard not in self.indexes:
-            self.indexes[shard] = self._read_index(key, report)
-            self.is_there[shard] = self.indexes[shard] is not None
-        index = self.indexes[shard]
+        with self.locks[shard]:
+            if shard not in self.indexes:
+                self.indexes[shard] = self._read_index(key, report)
+                self.is_there[shard] = self.indexes[shard] is not None
+            index = self.indexes[shard]
         if index is None:
             return {}, report
         wanted = {chunk: index[layout.slot(chunk)] for chunk in chunks}
@@ -95,12 +100,7 @@ class ChunkReader:
         most = 2 * layout.chunk_bytes + _AROUND_CHUNK
         if any(end - start > most for start, end in present.values()):
             raise StoreError(f"{store.url}/{key}: found a chunk of more than {most} bytes in its index: the object is damaged")
-        parts: Sequence[Any] | None
-        if store.local_path is None:
-            parts = store.get_ranges(key, starts, ends)
-        else:
-            parts = [BUFFERS.array((end - start,), np.uint8) for start, end in present.values()]
-            parts = parts if store.read_ranges(key, starts, parts) else None
+        parts = store.get_ranges(key, starts, ends, lambda size: BUFFERS.array((size,), np.uint8))
         if parts is None:
             raise StoreError(f"{store.url}/{key}: was there a moment ago and is now absent: the input changes under the run")
         report.requests += len(present)

@@ -67,6 +67,18 @@ class Plan:
         height, width = self.tile_shapes
         return height * width
 
+    @cached_property
+    def read_pixels(self) -> npt.NDArray[np.int64]:
+        """Pixels of every tile that are read: those of chunks that hold a pixel of the area of interest."""
+        side = math.lcm(*self.mosaic.chunk_shape)
+        rows, cols = self.zones.tiles(self.grid, side)
+        across = self.grid.width // self.tile_size + 1
+        tile = rows * side // self.tile_size * across + cols * side // self.tile_size
+        height = np.minimum((rows + 1) * side, self.window.y1) - rows * side
+        width = np.minimum((cols + 1) * side, self.window.x1) - cols * side
+        place = np.searchsorted(self.rows * across + self.cols, tile)
+        return np.bincount(place, height * width, minlength=self.n_tiles).astype(np.int64)
+
     def tile_window(self, k: int) -> Window:
         """Pixels of the k-th tile."""
         height, width = self.tile_shapes

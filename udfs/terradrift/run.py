@@ -88,13 +88,13 @@ class Run:
         shutil.rmtree(self.folder.work, ignore_errors=True)
 
     def unfinished(self) -> pa.Table:
-        """Tiles without a record of success, largest first: columns seq, row, col."""
+        """Tiles without a record of success, those that read most first: columns seq, row, col."""
         plan = self.plan
         keys = plan.rows * KEY_BASE + plan.cols
         found = (_TILE_ID.fullmatch(name) for name in self.folder.ledger.finished())
         done = [int(name[1]) * KEY_BASE + int(name[2]) for name in found if name]
         open_ = np.flatnonzero(~np.isin(keys, np.array(done, np.int64)))
-        order = open_[np.argsort(-plan.tile_pixels[open_], kind="stable")]
+        order = open_[np.argsort(-plan.read_pixels[open_], kind="stable")]
         tiles = np.stack([plan.rows[order], plan.cols[order]], axis=1)
         return pa.table({"seq": np.arange(len(tiles)), "row": tiles[:, 0], "col": tiles[:, 1]})
 

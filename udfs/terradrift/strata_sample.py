@@ -15,10 +15,10 @@ import pyarrow as pa
 from terradrift.aoi import Zones
 from terradrift.grid import Window
 from terradrift.kernels.distances import cosine
-from terradrift.kernels.gram import gram, guard_norm
+from terradrift.kernels.gram import gram_of, guard_norm, sums_for
 from terradrift.kernels.quantize import UNIT_PRODUCT
 from terradrift.kernels.score_block import lattice_points
-from terradrift.kernels.strata import Strata, fit_classes, fit_strata, mean_embeddings
+from terradrift.kernels.strata import Strata, fit_classes, fit_strata, year_sums
 from terradrift.kernels.trajectory import MIN_YEARS, pairs_of, patterns, statistic
 from terradrift.mosaic import Mosaic, ReadReport
 from terradrift.planning import Plan
@@ -81,14 +81,15 @@ def sample_chunk(
         rows, cols = lattice_points(block.window.shape, SAMPLE_STEP)
         sampled = block.codes[:, :, rows, cols]
         codes = np.ascontiguousarray(sampled).reshape(*sampled.shape[:2], -1)
-        products, valid = gram(codes)
+        sums = sums_for(codes, codes.shape[2])
+        products, valid = gram_of(codes, 0, codes.shape[2], sums)
         if codes.dtype == np.int8:
             valid, _ = guard_norm(products, valid)
         valid &= zones.mask(block.window)[rows, cols].ravel() >= 0
         residual = _residual(cosine(products, valid, UNIT_PRODUCT), valid)
         known = np.flatnonzero(np.isfinite(residual))
         y, x = np.divmod(known, sampled.shape[3])
-        means = mean_embeddings(codes, valid)[known]
+        means = np.ascontiguousarray(year_sums(codes, 0, valid, sums).T, dtype=np.float32)[known]
         classes = np.zeros(len(known), np.uint8)
         if strata_map is not None:
             classes = strata_map.classes(block.window)[rows, cols].ravel()[known]

@@ -68,12 +68,8 @@ class PlaneReader:
         if any(length > most for _, length in ranges):
             raise StoreError(f"{self.store.url}/{key}: found a chunk of more than {most} bytes: the object is damaged")
         starts = [start for start, _ in ranges]
-        parts: Sequence[Any] | None
-        if self.store.local_path is None:
-            parts = self.store.get_ranges(key, starts, [start + length for start, length in ranges])
-        else:
-            parts = [BUFFERS.array((length,), np.uint8) for _, length in ranges]
-            parts = parts if self.store.read_ranges(key, starts, parts) else None
+        ends = [start + length for start, length in ranges]
+        parts = self.store.get_ranges(key, starts, ends, lambda size: BUFFERS.array((size,), np.uint8))
         if parts is None:
             raise StoreError(f"{self.store.url}/{key}: was there a moment ago and is now absent: it changes under the run")
         return parts

@@ -54,6 +54,11 @@ def gram_of(
     return _gram_floats(codes, first, stop)
 
 
+def sums_for(codes: npt.NDArray[Any], pixels: int) -> npt.NDArray[np.int32] | None:
+    """What `gram_of` fills for so many pixels of int8 codes; other values are not summed on the way."""
+    return np.empty((codes.shape[1], pixels), np.int32) if codes.dtype == np.int8 else None
+
+
 def guard_norm(products: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], int]:
     """`valid` without the pixel-years whose decoded norm lies outside NORM_RANGE, and how many those were.
 

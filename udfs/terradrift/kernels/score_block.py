@@ -14,7 +14,7 @@ from terradrift.kernels.annual import ANNUAL, robust_z
 from terradrift.kernels.code_cosines import code_cosines
 from terradrift.kernels.detectors import DETECTORS
 from terradrift.kernels.distances import DISTANCES
-from terradrift.kernels.gram import gram_of, guard_norm
+from terradrift.kernels.gram import gram_of, guard_norm, sums_for
 from terradrift.kernels.quantize import UNIT_PRODUCT
 from terradrift.kernels.series import KIND_NODATA, YEAR_NODATA, Series
 from terradrift.kernels.strata import STRATUM_NODATA, Strata, assign_strata, year_sums
@@ -204,9 +204,7 @@ def _series(
     strata: Strata | None,
     classes: npt.NDArray[np.uint8] | None,
 ) -> tuple[Series, npt.NDArray[np.uint8] | None, int]:
-    sums = None
-    if recipe.lattice and classes is None and codes.dtype == np.int8:
-        sums = np.empty((codes.shape[1], stop - first), np.int32)
+    sums = sums_for(codes, stop - first) if recipe.lattice and classes is None else None
     if codes.dtype == np.int8 and recipe.distance == "cosine":
         distance, valid, bad = code_cosines(codes, first, stop, inside, sums)
         cosine = distance

@@ -99,37 +99,18 @@ def assign_strata(
 
 
 def year_sums(
-    codes: npt.NDArray[Any], first: int, valid: npt.NDArray[np.bool_], of_all_years: npt.NDArray[np.int32] | None = None
+    codes: npt.NDArray[Any], first: int, valid: npt.NDArray[np.bool_], of_all_years: npt.NDArray[np.int32] | None
 ) -> npt.NDArray[Any]:
     """Vectors summed over the valid years: codes (time, band, pixel) from pixel `first` on, valid (time, pixel) -> (band, pixel).
 
-    int8 codes count as signed squares, in int32, other values as they are, in float32; anything where no year is valid.
-    `of_all_years`, as `gram_of` sums them, is corrected in place instead of summing anew.
+    int8 codes count as signed squares, in int32: `of_all_years`, as `gram_of` sums them, corrected in place. Other values count
+    as they are, in float32. Anything where no year is valid.
     """
-    if codes.dtype != np.int8:
-        return np.asarray(_sum_floats(codes, first, valid))
-    sums = np.empty((codes.shape[1], valid.shape[1]), np.int32) if of_all_years is None else of_all_years
     if of_all_years is None:
-        _sum_codes(codes, first, sums)
+        return np.asarray(_sum_floats(codes, first, valid))
     if not valid.all():
-        _without_invalid(codes, first, valid, sums)
-    return sums
-
-
-def mean_embeddings(codes: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """Sum over the valid years of pixels that have some: codes (time, band, pixel) -> (pixel, band), up to a factor."""
-    return np.ascontiguousarray(year_sums(codes, 0, valid).T, dtype=np.float32)
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _sum_codes(codes: Any, first: int, sums: Any) -> None:
-    sums[:] = 0
-    for t in range(codes.shape[0]):
-        for b in range(codes.shape[1]):
-            source, target = codes[t, b, first : first + sums.shape[1]], sums[b]
-            for x in range(target.size):
-                q = np.int16(source[x])
-                target[x] += np.int32(np.int16(q * np.int16(abs(q))))
+        _without_invalid(codes, first, valid, of_all_years)
+    return of_all_years
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)

@@ -93,35 +93,19 @@ def patterns(valid: npt.NDArray[np.bool_]) -> list[tuple[tuple[int, ...], Any]]:
 
 def pairs_of(cosine: npt.NDArray[np.float64], years: tuple[int, ...], chosen: Any) -> npt.NDArray[np.float32]:
     """(pair of years, pixel): cosine distances of all pairs of the years, row by row of their upper triangle."""
-    if isinstance(chosen, slice):
-        return np.asarray(_all_pairs(cosine, np.asarray(years)))
-    return np.asarray(_some_pairs(cosine, np.asarray(years), chosen))
+    return np.asarray(_pairs(cosine, np.asarray(years), None if isinstance(chosen, slice) else chosen))
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _all_pairs(cosine: Any, years: Any) -> Any:
+def _pairs(cosine: Any, years: Any, chosen: Any) -> Any:
     n = years.size
-    pairs = np.empty((n * (n - 1) // 2, cosine.shape[2]), np.float32)
+    pairs = np.empty((n * (n - 1) // 2, cosine.shape[2] if chosen is None else chosen.size), np.float32)
     k = 0
     for i in range(n):
         for j in range(i + 1, n):
             source, target = cosine[years[i], years[j]], pairs[k]
             for x in range(target.size):
-                target[x] = np.float32(source[x])
-            k += 1
-    return pairs
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True, boundscheck=False)
-def _some_pairs(cosine: Any, years: Any, chosen: Any) -> Any:
-    n = years.size
-    pairs = np.empty((n * (n - 1) // 2, chosen.size), np.float32)
-    k = 0
-    for i in range(n):
-        for j in range(i + 1, n):
-            source, target = cosine[years[i], years[j]], pairs[k]
-            for x in range(chosen.size):
-                target[x] = np.float32(source[chosen[x]])
+                target[x] = np.float32(source[x if chosen is None else chosen[x]])
             k += 1
     return pairs
 

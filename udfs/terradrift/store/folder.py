@@ -44,18 +44,16 @@ class Folder:
         data = self.get(key)
         return data, _tag(data)
 
-    def get_ranges(self, key: str, starts: Sequence[int], ends: Sequence[int]) -> list[Any]:
-        parts = [bytearray(end - start) for start, end in zip(starts, ends, strict=True)]
-        self.read_ranges(key, starts, parts)
-        return parts
-
-    def read_ranges(self, key: str, starts: Sequence[int], into: Sequence[Any]) -> bool:
-        """Fill buffers. An object client takes several times the processor time, most of it for memory that is new every time."""
+    def get_ranges(
+        self, key: str, starts: Sequence[int], ends: Sequence[int], memory: Callable[[int], Any] = bytearray
+    ) -> list[Any]:
+        """An object client takes several times the processor time, most of it for memory that is new every time."""
         with _opened(self.root / key) as file:
-            for start, buffer in zip(starts, into, strict=True):
-                if os.preadv(file, [buffer], start) != len(buffer):
-                    raise OSError(f"ends before byte {start + len(buffer)}: the object is cut")
-        return True
+            parts = [memory(end - start) for start, end in zip(starts, ends, strict=True)]
+            for start, part in zip(starts, parts, strict=True):
+                if os.preadv(file, [part], start) != len(part):
+                    raise OSError(f"ends before byte {start + len(part)}: the object is cut")
+        return parts
 
     def get_tail(self, key: str, length: int) -> bytes:
         with _opened(self.root / key) as file:

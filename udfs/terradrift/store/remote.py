@@ -77,7 +77,7 @@ class Remote:
         found = obstore.get(self._objects, key)
         return bytes(found.bytes()), found.meta["e_tag"] or ""
 
-    def get_ranges(self, key: str, starts: Sequence[int], ends: Sequence[int]) -> list[Any]:
+    def get_ranges(self, key: str, starts: Sequence[int], ends: Sequence[int], _: Callable[[int], Any] = bytearray) -> list[Any]:
         """Near ranges are asked for as one. The client would do that too, and panics where an answer is too short."""
         merged = _merged(starts, ends)
         found = obstore.get_ranges(self._objects, key, starts=list(merged), ends=list(merged.values()), coalesce=0)

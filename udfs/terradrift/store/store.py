@@ -75,16 +75,11 @@ class Store:
         """A whole object and its tag."""
         return self._read(key, lambda: Tagged(*self._objects.get_tagged(key)))
 
-    def get_ranges(self, key: str, starts: Sequence[int], ends: Sequence[int]) -> list[Any] | None:
-        """Byte ranges of an object as buffers."""
-        return self._read(key, lambda: self._objects.get_ranges(key, starts, ends))
-
-    def read_ranges(self, key: str, starts: Sequence[int], into: Sequence[Any]) -> bool:
-        """Byte ranges of a file in a folder, each filling a buffer; whether the file is there."""
-        folder = self._objects
-        if not isinstance(folder, Folder):
-            raise ValueError(f"{self.url} is not a folder")
-        return bool(self._read(key, lambda: folder.read_ranges(key, starts, into)))
+    def get_ranges(
+        self, key: str, starts: Sequence[int], ends: Sequence[int], memory: Callable[[int], Any] = bytearray
+    ) -> list[Any] | None:
+        """Byte ranges of an object as buffers: of a file in what `memory(size)` lends, else in the object client's own."""
+        return self._read(key, lambda: self._objects.get_ranges(key, starts, ends, memory))
 
     def get_tail(self, key: str, length: int) -> bytes | None:
         """The last `length` bytes of an object."""
