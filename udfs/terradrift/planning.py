@@ -22,6 +22,9 @@ from terradrift.params import Change, Params, load_params
 from terradrift.refine import RefineSettings
 from terradrift.strata_map import StrataMap, read_strata_map
 
+MAX_SQUARES = 1 << 18
+"""Squares that tiles are weighed by: a few MB of them."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -69,15 +72,20 @@ class Plan:
 
     @cached_property
     def read_pixels(self) -> npt.NDArray[np.int64]:
-        """Pixels of every tile that are read: those of chunks that hold a pixel of the area of interest."""
+        """Pixels of every tile that are read: of chunks that hold a pixel of the area of interest (of squares of several chunks
+        where the area is so large that its chunks would be a burden)."""
         side = math.lcm(*self.mosaic.chunk_shape)
-        rows, cols = self.zones.tiles(self.grid, side)
-        across = self.grid.width // self.tile_size + 1
-        tile = rows * side // self.tile_size * across + cols * side // self.tile_size
+        while side < self.tile_size and self.window.height * self.window.width > MAX_SQUARES * side**2:
+            side *= 2
+        (row0, col0), touched = self.zones.touched(self.grid, side)
+        rows, cols = (np.arange(n) + first for n, first in zip(touched.shape, (row0, col0), strict=True))
         height = np.minimum((rows + 1) * side, self.window.y1) - rows * side
         width = np.minimum((cols + 1) * side, self.window.x1) - cols * side
-        place = np.searchsorted(self.rows * across + self.cols, tile)
-        return np.bincount(place, height * width, minlength=self.n_tiles).astype(np.int64)
+        tile_rows, tile_cols = rows * side // self.tile_size, cols * side // self.tile_size
+        down, across = (np.flatnonzero(np.diff(tile, prepend=-1)) for tile in (tile_rows, tile_cols))
+        pixels = np.add.reduceat(touched * height.astype(np.int32)[:, None], down, axis=0)
+        pixels = np.add.reduceat(pixels * width, across, axis=1)
+        return np.asarray(pixels[self.rows - tile_rows[0], self.cols - tile_cols[0]])
 
     def tile_window(self, k: int) -> Window:
         """Pixels of the k-th tile."""

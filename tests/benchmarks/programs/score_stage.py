@@ -1,4 +1,9 @@
-"""The score stage through Spark: CPU of the whole process tree, and how busy its cores are from the first to the last tile."""
+"""The score stage through Spark: CPU of the whole process tree, apart for the start and for the tiles.
+
+The tiles' part is what the tree takes from the record of the first tile to that of the last, over the tiles in between: Java,
+the workers and the records are in it. The rest is the start: planning the tasks, starting workers, loading kernels, sampling
+the strata, and the end of the last tasks.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +21,7 @@ from terradrift.run import open_run
 from terradrift.spark.score_tiles import score_tiles
 from terradrift.spark.session import spark_session
 
-CORES = 2
-mosaic, out = sys.argv[1], sys.argv[2]
+mosaic, out, cores = sys.argv[1], sys.argv[2], int(sys.argv[3])
 
 
 def tree_cpu_s() -> float:
@@ -26,7 +30,7 @@ def tree_cpu_s() -> float:
 
 
 class Watch(threading.Thread):
-    """Notes time and CPU when the first and the latest record of a tile appear."""
+    """Notes the number of records of tiles whenever there are more, with the time and the CPU taken by then."""
 
     def __init__(self, records: Path) -> None:
         super().__init__(daemon=True)
@@ -37,12 +41,12 @@ class Watch(threading.Thread):
             found = len(list(self.records.glob("*.json"))) if self.records.is_dir() else 0
             if found > self.seen:
                 self.seen = found
-                self.marks.append((time.monotonic(), tree_cpu_s()))
+                self.marks.append((found, time.monotonic(), tree_cpu_s()))
 
 
 run = open_run(td.plan(params_from({"mosaic": mosaic, "output": out, "tile_size": 1024, "scores": {"annual": []}})))
 mpx = float(run.plan.tile_pixels.sum()) / 1e6
-with spark_session("benchmark", f"local[{CORES},4]") as spark:
+with spark_session("benchmark", f"local[{cores},4]") as spark:
     spark.range(1).count()
     watch = Watch(run.folder.scores / "_ledger")
     watch.start()
@@ -51,7 +55,19 @@ with spark_session("benchmark", f"local[{CORES},4]") as spark:
     wall, cpu = time.monotonic() - wall, tree_cpu_s() - cpu
     watch.ended.set()
     watch.join()
-(first, cpu_first), (last, cpu_last) = watch.marks[0], watch.marks[-1]
-peak = max(json.loads(path.read_text())["peak_rss"] for path in (run.folder.scores / "_ledger").glob("*.json"))
-busy = (cpu_last - cpu_first) / (last - first) / CORES if last > first else float("nan")
-print(json.dumps({"cpu_s": cpu, "wall_s": wall, "peak_mib": peak / 2**20, "mpx": mpx, "cpu_s_per_mpx": cpu / mpx, "busy": busy}))
+(n_first, first, cpu_first), (n_last, last, cpu_last) = watch.marks[0], watch.marks[-1]
+if n_last == n_first:
+    raise SystemExit("all tiles were done within one look at their records: take a larger area")
+peak = max(json.loads(path.read_text())["peak_rss"] for path in watch.records.glob("*.json"))
+tiles_cpu = (cpu_last - cpu_first) / (n_last - n_first) * run.plan.n_tiles
+figures = {
+    "cpu_s": cpu,
+    "wall_s": wall,
+    "peak_mib": peak / 2**20,
+    "tiles": run.plan.n_tiles,
+    "tiles: CPU s per Mpx": tiles_cpu / mpx,
+    "start: CPU s": cpu - tiles_cpu,
+    "cores busy": (cpu_last - cpu_first) / (last - first) / cores,
+    "tiles a second": (n_last - n_first) / (last - first),
+}
+print(json.dumps(figures))

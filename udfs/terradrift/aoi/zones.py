@@ -70,11 +70,16 @@ class Zones:
 
         Of two tiles that a zone merely touches between pixel centres none is listed; no tile with a pixel is left out.
         """
+        (row0, col0), touched = self.touched(grid, tile_size)
+        rows, cols = np.nonzero(touched)
+        return rows + row0, cols + col0
+
+    def touched(self, grid: Grid, tile_size: int) -> tuple[tuple[int, int], npt.NDArray[np.bool_]]:
+        """The same tiles as a map (row, column) of those that the bounds span, and the row and column it begins with."""
         window = self.window(grid, tile_size)
         row0, col0 = window.y0 // tile_size, window.x0 // tile_size
         shape = math.ceil(window.y1 / tile_size) - row0, math.ceil(window.x1 / tile_size) - col0
-        rows, cols = np.nonzero(touched_tiles(*self._edges, tile_size, (row0, col0, *shape)))
-        return rows + row0, cols + col0
+        return (row0, col0), touched_tiles(*self._edges, tile_size, (row0, col0, *shape))
 
     def mask(self, window: Window) -> npt.NDArray[np.int32]:
         """Lowest zone that contains each pixel's centre, -1 outside all: (y, x) int32; the same in whatever window."""
