@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import rioxarray  # noqa: F401  (adds .rio)
 import xarray as xr
@@ -18,6 +20,7 @@ from terradrift.overviews import blocks_with, coarser_blocks, passes, write_over
 from terradrift.pyramid import levels
 from terradrift.raster_template import RasterArray
 from terradrift.score_store import RasterStore, raster_store
+from terradrift.statistics import COUNT_SCHEMA, describe_counts
 
 STEP = 8.983111749910169e-05
 GRID = Grid("EPSG:4326", (STEP, 0.0, -105.4, 0.0, -STEP, 40.1), 1 << 14, 1 << 14)
@@ -26,7 +29,7 @@ ARRAYS = (
     RasterArray("scores", "float32", math.nan, ("time", "band", "y", "x"), overview="mean"),
     RasterArray("top", "float32", math.nan, overview="max"),
     RasterArray("year", "int16", -1, overview="mode"),
-    RasterArray("kind", "uint8", 255, overview="mode"),
+    RasterArray("change_kind", "uint8", 255, overview="mode"),
     RasterArray("fine", "uint8", 255),
 )
 METHODS = {array.name: array.overview for array in ARRAYS}
@@ -57,7 +60,7 @@ def values(seed: int = 0) -> dict[str, np.ndarray]:
         "scores": np.where(hole, np.float32(np.nan), scores),
         "top": np.where(hole, np.float32(np.nan), scores[0, 0]),
         "year": np.where(hole, np.int16(-1), np.where(kind > 0, 2017 + kind.astype(np.int16), 0)).astype(np.int16),
-        "kind": np.where(hole, np.uint8(255), kind),
+        "change_kind": np.where(hole, np.uint8(255), kind),
         "fine": np.zeros(WINDOW.shape, np.uint8),
     }
 
@@ -72,12 +75,12 @@ def build(folder: Path, tile_size: int, order: int = 1) -> RasterStore:
             tile = raster.tile(row, col)
             y, x = tile.window.slices(WINDOW)
             raster.write_tile(tile, {name: raster_[..., y, x] for name, raster_ in rasters.items()})
-            if (rasters["kind"][y, x] != 255).any():
+            if (rasters["change_kind"][y, x] != 255).any():
                 windows.append((tile.window.y0, tile.window.x0, *tile.window.shape))
     blocks = blocks_with(np.array(windows), WINDOW)
     for made in passes(raster):
         for row, col in blocks[::order].tolist():
-            write_overviews(raster, ARRAYS, made, row, col)
+            list(write_overviews(raster, ARRAYS, made, row, col))
         blocks = coarser_blocks(blocks)
     return raster
 
@@ -93,7 +96,7 @@ def test_every_level_is_the_one_before_in_plain_loops(tmp_path: Path) -> None:
     raster = build(tmp_path, 64)
     root = zarr.open_group(raster.url, mode="r")
     expected = values()
-    assert [root[f"{level.number}/kind"].shape for level in raster.levels] == [
+    assert [root[f"{level.number}/change_kind"].shape for level in raster.levels] == [
         (322, 266), (161, 133), (81, 67), (41, 34), (21, 17),
     ]  # fmt: skip
     for level in raster.levels:
@@ -112,7 +115,7 @@ def test_levels_are_equal_for_every_tile_size_and_order(tmp_path: Path) -> None:
     again = raster_store(one.url, GRID, WINDOW, 64)
     before = objects(again)
     for made in passes(again):
-        write_overviews(again, ARRAYS, made, 0, 0)
+        list(write_overviews(again, ARRAYS, made, 0, 0))
     assert objects(again) == before
 
 
@@ -131,8 +134,8 @@ def test_readers_agree_on_the_place_of_every_level(tmp_path: Path) -> None:
         assert item.get("derived_from") == (str(level.number - 1) if level.number else None)
         data = tree[level.name].to_dataset()
         assert data.sizes == {"y": item["spatial:shape"][0], "x": item["spatial:shape"][1], "time": 2, "band": 1}
-        assert data.kind.rio.crs.to_epsg() == 4326
-        assert tuple(data.kind.rio.transform())[:6] == place
+        assert data.change_kind.rio.crs.to_epsg() == 4326
+        assert tuple(data.change_kind.rio.transform())[:6] == place
         assert float(data.x[0]) == pytest.approx(c + place[0] / 2, abs=1e-12)
         assert float(data.y[-1]) == pytest.approx(f + place[4] * (data.sizes["y"] - 0.5), abs=1e-12)
         assert data.time.values.tolist() == list(YEARS)
@@ -146,7 +149,7 @@ def test_metadata_are_whole_before_any_pixel(tmp_path: Path) -> None:
     root = json.loads((tmp_path / "c.zarr" / "zarr.json").read_bytes())
     before = {path: path.read_bytes() for path in Path(raster.url).rglob("*") if path.is_file()}
     names = set(root["consolidated_metadata"]["metadata"])
-    assert {f"{level.name}/{name}" for level in raster.levels for name in ("kind", "x", "y", "time", "band")} <= names
+    assert {f"{level.name}/{name}" for level in raster.levels for name in ("change_kind", "x", "y", "time", "band")} <= names
     assert {"time", "band", "spatial_ref"} <= names
     build(tmp_path, 64)
     assert {path: path.read_bytes() for path in before} == before
@@ -199,7 +202,7 @@ def test_a_raster_of_several_blocks_of_the_real_size(tmp_path: Path) -> None:
     blocks = blocks_with(np.array([[0, 2048, *window.shape]]), window)
     for made in passes(raster):
         for row, col in blocks.tolist():
-            write_overviews(raster, ARRAYS[1:2], made, row, col)
+            list(write_overviews(raster, ARRAYS[1:2], made, row, col))
         blocks = coarser_blocks(blocks)
     for level in raster.levels[1:]:
         padded = np.pad(expected, [(0, n % 2) for n in expected.shape], constant_values=np.nan)
@@ -208,3 +211,37 @@ def test_a_raster_of_several_blocks_of_the_real_size(tmp_path: Path) -> None:
         assert found.shape == expected.shape
         assert np.array_equal(found[...], expected, equal_nan=True)
     assert expected.shape == (144, 138)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_counts_are_those_of_full_resolution_for_every_tile_size(tmp_path: Path) -> None:
+    expected = values()
+    found = {}
+    for tile_size in (64, 128):
+        raster = build(tmp_path, tile_size)
+        parts = [
+            batch
+            for row, col in np.ndindex(3, 3)
+            for made in (next(iter(passes(raster))), ())
+            for batch in write_overviews(raster, ARRAYS, made, row, col)
+        ]
+        table = pa.Table.from_batches(parts, COUNT_SCHEMA).group_by(["array", "plane", "bin"])
+        sums = table.aggregate([("count", "sum"), ("low", "min"), ("high", "max")])
+        found[tile_size] = sums.rename_columns(COUNT_SCHEMA.names).sort_by([(name, "ascending") for name in COUNT_SCHEMA.names])
+    assert found[64] == found[128]
+    described = describe_counts(found[64], YEARS, ("a",))
+    for year, plane in zip(YEARS, expected["scores"][:, 0], strict=True):
+        known, stated = plane[np.isfinite(plane)], described["scores"]["a"][str(year)]
+        assert stated["count"] == 2 * known.size  # each block was counted twice
+        assert (stated["min"], stated["max"]) == (known.min(), known.max())
+        for percent, value in stated["percentiles"].items():
+            assert value == pytest.approx(np.percentile(known, float(percent)), rel=0.01, abs=0.01)
+        assert sum(stated["histogram"]["counts"]) == stated["count"]
+        edges = np.array(stated["histogram"]["edges"])
+        counts = np.histogram(np.clip(known, edges[0], edges[-1]), edges)[0] * 2
+        assert np.abs(np.cumsum(counts) - np.cumsum(stated["histogram"]["counts"])).max() < 0.02 * stated["count"]
+    kinds, counts = np.unique(expected["change_kind"][expected["change_kind"] != 255], return_counts=True)
+    of_kind = found[64].filter(pc.equal(found[64]["array"], "change_kind"))
+    assert described["change_kind"]["counts"] == dict(zip(map(str, kinds.tolist()), (2 * counts).tolist(), strict=True))
+    assert of_kind["bin"].to_pylist() == kinds.tolist()
+    assert of_kind["count"].to_pylist() == (2 * counts).tolist()

@@ -499,7 +499,7 @@ def run_script(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: str) -> i
     return int(ended.value.code or 0)
 
 
-@pytest.mark.parametrize("script", ["score_tiles", "polygonize_changes", "refine_polygons", "build_overviews", "export_maps"])
+@pytest.mark.parametrize("script", ["score_tiles", "polygonize_changes", "refine_polygons", "export_maps"])
 def test_a_stage_before_its_time_or_without_a_run_file(
     capfd: pytest.CaptureFixture[str], room: Room, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:

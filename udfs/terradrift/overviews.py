@@ -1,20 +1,34 @@
-"""Overviews of a raster store, block by block: whoever makes a block owns whole shards of up to three levels."""
+"""Overviews of a raster, block by block: whoever makes a block owns whole shards of up to three levels."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from terradrift.buffers import BUFFERS
 from terradrift.grid import Window
-from terradrift.kernels.overview import METHODS
+from terradrift.kernels.overview import halved
 from terradrift.pyramid import BLOCK, SPAN, Level
 from terradrift.raster_template import RasterArray
 from terradrift.score_store import RasterStore
+from terradrift.statistics import count_plane
 from terradrift.zarr_planes import PlaneReader
+
+Lead = tuple[slice, ...]
+"""Where in the dimensions before y and x."""
+
+
+class Slabs(Protocol):
+    """A source of levels, read in slabs of bounded size."""
+
+    def slabs(self, lead: Lead, block: Window) -> Iterator[tuple[Lead, Window, npt.NDArray[Any]]]:
+        """Parts (lead, rows and columns, values) that cover `lead` x `block` once; rows begin at multiples of 2^SPAN."""
 
 
 def passes(raster: RasterStore) -> Iterator[tuple[Level, ...]]:
@@ -39,33 +53,70 @@ def coarser_blocks(blocks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.unique(blocks >> SPAN, axis=0)
 
 
-def write_overviews(raster: RasterStore, arrays: Sequence[RasterArray], made: Sequence[Level], row: int, col: int) -> int:
-    """Make block (row, col) of the levels of one pass, of every array that has overviews; gives the number of objects.
+def write_overviews(
+    raster: RasterStore, arrays: Sequence[RasterArray], made: Sequence[Level], row: int, col: int
+) -> Iterator[pa.RecordBatch]:
+    """Make block (row, col) of the levels of one pass (none: count alone) of every array that has overviews.
 
-    The same bytes for the same block, whoever does it and however often. Memory is that of one plane and of the levels of one
-    array. Raises StoreError where a level cannot be read or written.
+    The same bytes for the same block, whoever does it and however often. Gives the counts of the values at full resolution
+    (COUNT_SCHEMA). Memory is that of one plane and of the levels of one array. Raises StoreError where a level cannot be read
+    or written.
     """
-    return sum(_write_array(raster, array, made, row, col) for array in arrays if array.overview)
+    base = made[0].source if made else 0
+    for array in arrays:
+        if array.overview:
+            slabs = CountedSlabs(array, PlaneReader(raster.store, raster.layout(array.name, base)))
+            if made:
+                write_levels(raster, array, made, slabs, row, col)
+            else:
+                slabs.count_all(Window(row * BLOCK, col * BLOCK, BLOCK, BLOCK).intersection(raster.levels[0].window))
+            if base == 0:
+                yield from slabs.counts
 
 
-def _write_array(raster: RasterStore, array: RasterArray, made: Sequence[Level], row: int, col: int) -> int:
-    source = made[0].source
-    layout = raster.layout(array.name, source)
-    reader, depth = PlaneReader(raster.store, layout), layout.shape[:-2]
-    height, width = layout.shape[-2:]
-    block = Window(row * BLOCK, col * BLOCK, BLOCK, BLOCK).intersection(Window(0, 0, height, width))
+@dataclass
+class CountedSlabs:
+    """Planes of an array, counted as they are read."""
+
+    array: RasterArray
+    source: PlaneReader
+    counts: list[pa.RecordBatch] = field(default_factory=list)
+
+    def slabs(self, lead: Lead, block: Window) -> Iterator[tuple[Lead, Window, npt.NDArray[Any]]]:
+        depth = self.source.layout.shape[:-2]
+        for some, window, values in self.source.slabs(lead, block):
+            plane = int(np.ravel_multi_index(tuple(part.start for part in some), depth)) if depth else 0
+            self.counts.append(count_plane(self.array.name, plane, values, self.array.fill_value))
+            yield some, window, values
+
+    def count_all(self, block: Window | None) -> None:
+        """Read all planes of a block for their counts."""
+        lead = tuple(slice(0, n) for n in self.source.layout.shape[:-2])
+        for _ in self.slabs(lead, block) if block else ():
+            pass
+
+
+def write_levels(raster: RasterStore, array: RasterArray, made: Sequence[Level], source: Slabs, row: int, col: int) -> None:
+    """Make block (row, col) of the levels of one pass of one array; `made` may begin with level 0, a copy of its source."""
+    base = made[0].source
+    block = Window(row * BLOCK, col * BLOCK, BLOCK, BLOCK).intersection(raster.levels[base].window)
     if block is None:
-        raise ValueError(f"block {row}, {col} lies outside level {source} of {raster.url}")
-    method = METHODS[str(array.overview)]
-    shards: dict[int, npt.NDArray[Any]] = {}
-    for at in np.ndindex(depth):
-        plane = reader.read(at, block)
-        for level in made:
-            plane = method(plane, layout.fill_value)
-            if level.number not in shards:
-                shards[level.number] = BUFFERS.array((*depth, *plane.shape), layout.dtype)
-            shards[level.number][at] = plane
-    written = [raster.write_shard(array.name, number, (row, col), values) for number, values in shards.items()]
-    for values in shards.values():
-        BUFFERS.give(values)
-    return sum(digest != "absent" for digest in written)
+        raise ValueError(f"block {row}, {col} lies outside level {base} of {raster.url}")
+    layouts = {level.number: raster.layout(array.name, level.number) for level in made}
+    layout = layouts[made[0].number]
+    depth, per_shard = layout.shape[:-2], layout.shard[:-2]
+    for at in np.ndindex(*(math.ceil(n / k) for n, k in zip(depth, per_shard, strict=True))):
+        lead = tuple(slice(i * k, min((i + 1) * k, n)) for i, k, n in zip(at, per_shard, depth, strict=True))
+        lengths = [part.stop - part.start for part in lead]
+        blocks = {number: block.coarser(1 << (number - base)) for number in layouts}
+        shards = {number: BUFFERS.array((*lengths, *part.shape), layout.dtype) for number, part in blocks.items()}
+        for some, window, values in source.slabs(lead, block):
+            planes = [slice(a.start - b.start, a.stop - b.start) for a, b in zip(some, lead, strict=True)]
+            for number in range(base, made[-1].number + 1):
+                values = halved(values, str(array.overview), layout.fill_value) if number > base else values
+                if number in shards:
+                    rows, cols = window.coarser(1 << (number - base)).slices(blocks[number])
+                    shards[number][(*planes, rows, cols)] = values
+        for number, values in shards.items():
+            raster.write_shard(array.name, number, (*at, row, col), values)
+            BUFFERS.give(values)

@@ -39,12 +39,12 @@ class Level:
 
     @property
     def source(self) -> int:
-        """The level that this one and its neighbours are made from in one task; of levels from 1 on."""
-        return (self.number - 1) // SPAN * SPAN
+        """The level that this one and its neighbours are made from in one task."""
+        return max(0, self.number - 1) // SPAN * SPAN
 
     @property
     def shard(self) -> int:
-        """Pixels a side of a shard; of levels from 1 on."""
+        """Pixels a side of a shard (of level 0: where it is not a tile)."""
         return BLOCK >> (self.number - self.source)
 
 

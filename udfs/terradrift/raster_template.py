@@ -34,7 +34,11 @@ class RasterArray:
     dims: tuple[str, ...] = ("y", "x")
     attributes: Mapping[str, Any] = field(default_factory=dict)
     overview: str | None = None
-    """One of kernels.overview.METHODS; None: at full resolution alone."""
+    """One of kernels.overview.RESAMPLING; None: at full resolution alone."""
+    chunk_depth: tuple[int, ...] | None = None
+    """Lengths of a chunk before y and x; None: one plane."""
+    shard_depth: tuple[int, ...] | None = None
+    """Lengths of a shard before y and x; None: all planes."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ class Template:
     """Pixels a side of an inner chunk of level 0."""
     shard: int
     """Pixels a side of a shard of level 0."""
-    coordinates: Mapping[str, npt.NDArray[Any]]
-    """Of the dimensions before y and x that have one: time, band."""
+    coordinates: Mapping[str, tuple[npt.NDArray[Any], Mapping[str, Any]]]
+    """Values and attributes, of the dimensions before y and x that have any."""
     depth: Mapping[str, int]
     """Lengths of the dimensions before y and x."""
     attributes: Mapping[str, Any]
@@ -81,8 +85,8 @@ class Template:
         group.create_array(
             array.name,
             shape=(*depth, level.grid.height, level.grid.width),
-            chunks=(*(1,) * len(depth), chunk, chunk),
-            shards=(*depth, shard, shard),
+            chunks=(*(array.chunk_depth or (1,) * len(depth)), chunk, chunk),
+            shards=(*(array.shard_depth or depth), shard, shard),
             dtype=array.dtype,
             fill_value=array.fill_value,
             compressors=ZstdCodec(level=ZSTD_LEVEL, checksum=True),
@@ -91,8 +95,8 @@ class Template:
         )
 
     def _write_coordinates(self, group: zarr.Group, grid: Grid) -> None:
-        for name, values in self.coordinates.items():
-            _write_coordinate(group, name, values, {"long_name": {"time": "year", "band": "annual score"}[name]})
+        for name, (values, attributes) in self.coordinates.items():
+            _write_coordinate(group, name, values, attributes)
         reference = group.create_array("spatial_ref", shape=(), dtype="int32", attributes=spatial_ref_attributes(grid))
         reference[...] = 0
 

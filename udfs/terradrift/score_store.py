@@ -109,13 +109,16 @@ class RasterStore:
         Its root is put last, so that a store with a root is complete and the same call after a crash gives the same bytes.
         """
         overviews = any(array.overview for array in arrays)
-        coordinates = {"time": np.asarray(years, np.int32), "band": np.asarray(bands, object)}
+        coordinates = {
+            "time": (np.asarray(years, np.int32), {"long_name": "year"}),
+            "band": (np.asarray(bands, object), {"long_name": "annual score"}),
+        }
         template = Template(
             self.levels if overviews else self.levels[:1],
             arrays,
             self.chunk,
             self.tile_size,
-            {name: values for name, values in coordinates.items() if len(values)},
+            {name: found for name, found in coordinates.items() if len(found[0])},
             {"time": len(years), "band": len(bands), "decoy": DECOYS},
             attributes,
         )
@@ -142,15 +145,15 @@ class RasterStore:
 
     def write_tile(self, tile: Tile, rasters: Mapping[str, npt.NDArray[Any]]) -> dict[str, str]:
         """Put one shard of every array; gives the sha256 of each object, or `absent` where all is the fill value."""
-        return {name: self.write_shard(name, 0, self._shard_of(tile), values) for name, values in rasters.items()}
+        return {name: self.write_shard(name, 0, self._shard(self.layout(name), tile), values) for name, values in rasters.items()}
 
-    def write_shard(self, name: str, level: int, at: tuple[int, int], values: npt.NDArray[Any]) -> str:
-        """Put shard (row, col) of a level; gives the sha256 of the object, or `absent` where all is the fill value."""
+    def write_shard(self, name: str, level: int, at: tuple[int, ...], values: npt.NDArray[Any]) -> str:
+        """Put shard (..., row, col) of a level; gives the sha256 of the object, or `absent` where all is the fill value."""
         layout = self.layout(name, level)
         data = layout.encode_shard(values)
         if data is None:
             return "absent"
-        self.store.put(layout.key(_whole(layout, at)), data.data)
+        self.store.put(layout.key(at), data.data)
         digest = hashlib.sha256(data.data).hexdigest()
         BUFFERS.give(data)
         return digest
@@ -170,7 +173,7 @@ class RasterStore:
 
     def _read_shard(self, layout: ArrayLayout, tile: Tile, window: Window, values: npt.NDArray[Any]) -> None:
         """What a window has of one tile, into its values."""
-        key = layout.key(_whole(layout, self._shard_of(tile)))
+        key = layout.key(self._shard(layout, tile))
         where = f"{self.url}/{key}"
         data = self.store.get(key)
         if data is None:
@@ -190,8 +193,10 @@ class RasterStore:
             depth = tuple(slice(i * n, (i + 1) * n) for i, n in zip(position[:-2], layout.chunk[:-2], strict=True))
             values[(*depth, *part.slices(window))] = chunk[(..., *part.slices(place))]
 
-    def _shard_of(self, tile: Tile) -> tuple[int, int]:
-        return tile.row - self.window.y0 // self.tile_size, tile.col - self.window.x0 // self.tile_size
+    def _shard(self, layout: ArrayLayout, tile: Tile) -> tuple[int, ...]:
+        """Index of a tile's shard, which holds all years and bands."""
+        row, col = tile.row - self.window.y0 // self.tile_size, tile.col - self.window.x0 // self.tile_size
+        return (*(0,) * (len(layout.shape) - 2), row, col)
 
 
 def raster_store(url: str, grid: Grid, window: Window, tile_size: int) -> RasterStore:
@@ -200,11 +205,6 @@ def raster_store(url: str, grid: Grid, window: Window, tile_size: int) -> Raster
     while chunk > MAX_CHUNK and chunk % 2 == 0:
         chunk //= 2
     return RasterStore(url, grid, window, tile_size, chunk)
-
-
-def _whole(layout: ArrayLayout, at: tuple[int, int]) -> tuple[int, ...]:
-    """Index of shard (row, col): one shard holds all years and bands."""
-    return (*(0,) * (len(layout.shape) - 2), *at)
 
 
 @lru_cache(maxsize=256)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +50,12 @@ class PlaneReader:
                 if wanted is not None:
                     values[wanted.slices(window)] = chunk.reshape(chunk.shape[-2:])[wanted.slices(cell)]
         return values
+
+    def slabs(self, lead: tuple[slice, ...], block: Window) -> Iterator[tuple[tuple[slice, ...], Window, npt.NDArray[Any]]]:
+        """A window of the planes `lead`, one at a time: (its place before y and x, the window, values (1, ..., y, x))."""
+        for at in itertools.product(*(range(part.start, part.stop) for part in lead)):
+            values = self.read(at, block)
+            yield tuple(slice(i, i + 1) for i in at), block, values.reshape(*(1,) * len(at), *values.shape)
 
     def _index(self, key: str) -> npt.NDArray[np.uint64] | None:
         if key not in self.indexes:

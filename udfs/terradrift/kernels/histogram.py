@@ -34,9 +34,9 @@ def histogram(values: npt.NDArray[np.float32], within: int | None = None) -> tup
     """
     keys = ordered_keys(values[np.isfinite(values)])
     upper, lower = keys >> np.uint32(BITS), keys & np.uint32((1 << BITS) - 1)
-    bins = upper if within is None else lower[upper == within]
-    found, counts = np.unique(bins, return_counts=True)
-    return found.astype(np.int64), counts.astype(np.int64)
+    counts = np.bincount(upper if within is None else lower[upper == within], minlength=1 << BITS)
+    found = np.flatnonzero(counts)
+    return found, counts[found]
 
 
 def quantile_rank(quantile: float, total: int) -> int:

@@ -12,7 +12,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-Plane = npt.NDArray[Any]
+from terradrift.kernels.quantize import NODATA, SCALE
+
+Array = npt.NDArray[Any]
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -68,7 +70,32 @@ def _mode(values: Any, nodata: Any, out: Any) -> None:
                     out[row, col], most = found[k], same
 
 
-def mean(values: Plane, nodata: float) -> Plane:
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _mean_vector(codes: Any, out: Any) -> None:
+    bands, height, width = codes.shape
+    vector = np.empty(bands)
+    for row in range(out.shape[1]):
+        for col in range(out.shape[2]):
+            vector[:] = 0.0
+            for y in range(2 * row, min(2 * row + 2, height)):
+                for x in range(2 * col, min(2 * col + 2, width)):
+                    known = True
+                    for band in range(bands):
+                        known &= codes[band, y, x] != NODATA
+                    if known:
+                        for band in range(bands):
+                            code = float(codes[band, y, x])
+                            vector[band] += code * abs(code)
+            length = np.sqrt((vector * vector).sum())
+            for band in range(bands):
+                if length > 0:
+                    part = vector[band] / length
+                    out[band, row, col] = np.int8(max(-127.0, min(127.0, np.rint(SCALE * np.sign(part) * np.sqrt(abs(part))))))
+                else:
+                    out[band, row, col] = NODATA
+
+
+def mean(values: Array, nodata: float) -> Array:
     """Mean of the data of each block, summed in float64: (y, x) -> (ceil(y/2), ceil(x/2)).
 
     Of whole numbers: rounded, halves to even.
@@ -78,14 +105,14 @@ def mean(values: Plane, nodata: float) -> Plane:
     return out
 
 
-def maximum(values: Plane, nodata: float) -> Plane:
+def maximum(values: Array, nodata: float) -> Array:
     """Largest of the data of each block: (y, x) -> (ceil(y/2), ceil(x/2))."""
     out = _half(values)
     _max(values, values.dtype.type(nodata), out)
     return out
 
 
-def mode(values: Plane, nodata: float) -> Plane:
+def mode(values: Array, nodata: float) -> Array:
     """Most frequent of the data of each block; the largest of equally frequent ones, so that a change wins over none.
 
     (y, x) -> (ceil(y/2), ceil(x/2))
@@ -95,11 +122,34 @@ def mode(values: Plane, nodata: float) -> Plane:
     return out
 
 
-def _half(values: Plane) -> Plane:
-    return np.empty((-(-values.shape[0] // 2), -(-values.shape[1] // 2)), values.dtype)
+def mean_vector(codes: Array) -> Array:
+    """Mean of the unit vectors of each block, of length one again: `signed_square` codes (band, y, x) -> half of y and x.
+
+    A pixel is no data where any band is -128, and so is a block without data, or whose vectors cancel out.
+    """
+    out = _half(codes)
+    _mean_vector(codes, out)
+    return out
 
 
-METHODS: dict[str, Callable[[Plane, float], Plane]] = {"mean": mean, "max": maximum, "mode": mode}
+def _half(values: Array) -> Array:
+    return np.empty((*values.shape[:-2], -(-values.shape[-2] // 2), -(-values.shape[-1] // 2)), values.dtype)
 
-RESAMPLING = {"mean": "average", "max": "max", "mode": "mode"}
+
+METHODS: dict[str, Callable[[Array, float], Array]] = {"mean": mean, "max": maximum, "mode": mode}
+"""Of planes (y, x)."""
+
+VECTORS = "mean_vector"
+"""The method of embeddings, whose bands belong together."""
+
+RESAMPLING = {"mean": "average", "max": "max", "mode": "mode", VECTORS: "average"}
 """What GDAL and the multiscales convention call them."""
+
+
+def halved(values: Array, method: str, nodata: float) -> Array:
+    """One of METHODS on every plane of (..., y, x), or VECTORS on (..., band, y, x)."""
+    if method == VECTORS:
+        parts = [mean_vector(part) for part in values.reshape(-1, *values.shape[-3:])]
+    else:
+        parts = [METHODS[method](part, nodata) for part in values.reshape(-1, *values.shape[-2:])]
+    return np.stack(parts).reshape(*values.shape[:-2], *parts[0].shape[-2:])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,56 +13,73 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as ds
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 
 from terradrift.overviews import blocks_with, coarser_blocks, passes, write_overviews
-from terradrift.pyramid import Level
 from terradrift.raster_template import RasterArray
 from terradrift.run import Run, decision_arrays
 from terradrift.score_store import RasterStore, score_arrays
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, spark_schema
+from terradrift.statistics import COUNT_SCHEMA, describe_counts
 from terradrift.store import open_store
 
-BLOCK_SCHEMA = pa.schema([("row", pa.int64()), ("col", pa.int64())])
-
-DONE = "overviews.json"
-"""Beside the scores: which tiles their overviews show. Runs that share the scores share these."""
+STATISTICS = "statistics.json"
+"""Beside scores.zarr: what its values are like, and which tiles its overviews show. Runs that share the scores share it."""
 
 
 def build_overviews(spark: SparkSession, run: Run) -> dict[str, Any]:
-    """Write the levels after 0 of `scores.zarr`, unless they are there, and of `change.zarr`; gives their number."""
+    """Write the levels after 0 of `scores.zarr`, unless they are there, and of `change.zarr`; gives their number.
+
+    `statistics.json` follows the levels of the scores: with it they are whole.
+    """
     tiles = ds.dataset(str(run.folder.scores / "tiles"), format="parquet")
     table = tiles.to_table(["tile_id", "y0", "x0", "height", "width"], filter=ds.field("state") == "done").sort_by("tile_id")
     windows = np.stack([table[name].to_numpy().astype(np.int64) for name in ("y0", "x0", "height", "width")], axis=1)
     shown = hashlib.sha256("\n".join(table["tile_id"].to_pylist()).encode()).hexdigest()
-    scores = open_store(str(run.folder.scores))
-    if json.loads(scores.get(DONE) or b"{}").get("tiles_sha256") != shown:
-        build_levels(spark, run.scores, score_arrays(run.plan.recipe), windows)
-        scores.put(DONE, json.dumps({"tiles_sha256": shown}).encode())
-    build_levels(spark, run.decision, decision_arrays(run.plan), windows)
+    scores, plan = open_store(str(run.folder.scores)), run.plan
+    if json.loads(scores.get(STATISTICS) or b"{}").get("tiles_sha256") != shown:
+        counts = build_levels(spark, run.scores, score_arrays(plan.recipe), windows)
+        found = describe_counts(counts, plan.years, plan.recipe.bands)
+        scores.put(STATISTICS, json.dumps({"tiles_sha256": shown, "arrays": found}, indent=1).encode())
+    build_levels(spark, run.decision, decision_arrays(plan), windows)
     return {"overviews": len(run.scores.levels) - 1}
 
 
-def build_levels(spark: SparkSession, raster: RasterStore, arrays: Sequence[RasterArray], windows: npt.NDArray[np.int64]) -> None:
-    """Write all levels of a raster that has data in `windows` (n, 4: y0, x0, height, width) of the mosaic."""
+def build_levels(
+    spark: SparkSession, raster: RasterStore, arrays: Sequence[RasterArray], windows: npt.NDArray[np.int64]
+) -> pa.Table:
+    """Write all levels of a raster that has data in `windows` (n, 4: y0, x0, height, width) of the mosaic.
+
+    Gives the counts of its values at full resolution (COUNT_SCHEMA).
+    """
     blocks = blocks_with(windows, raster.window)
-    for made in passes(raster):
-        describe(spark, f"levels {made[0].name} to {made[-1].name} of {raster.url.rsplit('/', 1)[-1]}")
-        if len(blocks):
-            tasks = spark.createDataFrame(pa.table({"row": blocks[:, 0], "col": blocks[:, 1]}))
-            n_tasks = min(len(blocks), 4 * spark.sparkContext.defaultParallelism)
-            function = _building(raster, arrays, made)
-            written = tasks.repartition(n_tasks, "row", "col").mapInArrow(function, spark_schema(BLOCK_SCHEMA))
-            written.write.format("noop").mode("overwrite").save()
-        blocks = coarser_blocks(blocks)
+    name, counts = raster.url.rsplit("/", 1)[-1], COUNT_SCHEMA.empty_table()
+    for made in list(passes(raster)) or [()]:
+        describe(spark, f"levels of {name}")
+        found = run_blocks(spark, blocks, partial(write_overviews, raster, arrays, made))
+        counts, blocks = pa.concat_tables([counts, found]), coarser_blocks(blocks)
+    return counts
 
 
-def _building(raster: RasterStore, arrays: Sequence[RasterArray], made: Sequence[Level]) -> ArrowFunction:
-    """Blocks (row, col) -> BLOCK_SCHEMA; writes their shards."""
+def run_blocks(
+    spark: SparkSession, blocks: npt.NDArray[np.int64], work: Callable[[int, int], Iterable[pa.RecordBatch]]
+) -> pa.Table:
+    """Do `work` (row, col) on every block (n, 2), a few tasks a core; gives the sums of the counts of all (COUNT_SCHEMA)."""
+    if not len(blocks):
+        return COUNT_SCHEMA.empty_table()
+    table = spark.createDataFrame(pa.table({"row": blocks[:, 0], "col": blocks[:, 1]}))
+    tasks = table.repartition(min(len(blocks), 4 * spark.sparkContext.defaultParallelism), "row", "col")
+    counts = tasks.mapInArrow(_each(work), spark_schema(COUNT_SCHEMA)).groupBy("array", "plane", "bin")
+    sums = counts.agg(F.sum("count").alias("count"), F.min("low").alias("low"), F.max("high").alias("high"))
+    return sums.toArrow().cast(COUNT_SCHEMA)
 
-    def build(batches: Batches) -> Batches:
+
+def _each(work: Callable[[int, int], Iterable[pa.RecordBatch]]) -> ArrowFunction:
+    """Blocks (row, col) -> COUNT_SCHEMA."""
+
+    def do(batches: Batches) -> Batches:
         for batch in batches:
             for row, col in zip(batch["row"].to_pylist(), batch["col"].to_pylist(), strict=True):
-                write_overviews(raster, arrays, made, row, col)
-            yield batch
+                yield from work(row, col)
 
-    return build
+    return do
