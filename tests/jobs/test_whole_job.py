@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import duckdb
 import geopandas as gpd
@@ -73,7 +74,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def jobs(spark: SparkSession, scene: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Job]:
-    maps = {TILE_SIZES[0]: {"min_zoom": 8, "max_zoom": 13}}
+    maps = {TILE_SIZES[0]: {"min_zoom": 8, "max_zoom": 13, "gpkg": True, "flatgeobuf": True}}
     return {
         size: run_job(spark, scene, tmp_path_factory.mktemp(f"out{size}"), tile_size=size, maps=maps.get(size, NO_MAPS))
         for size in TILE_SIZES
@@ -223,9 +224,10 @@ def test_everybody_reads_the_polygons(job: Job) -> None:
 
 def test_the_maps_hold(job: Job) -> None:
     maps = job.result.folder.maps
-    for name in ("change_score.tif", "change_year.tif"):
+    for name in ("change_score.tif", "change_effect.tif", "change_year.tif", "change_kind.tif", "changed.tif"):
         valid, errors, warnings = cog_validate(maps / name, quiet=True)
         assert valid, (errors, warnings)
+        ElementTree.parse((maps / name).with_suffix(".qml"))
     with rasterio.open(maps / "change_score.tif") as file:
         score = file.read(1)
         assert file.crs.to_epsg() == 4326
@@ -238,6 +240,31 @@ def test_the_maps_hold(job: Job) -> None:
         reader = Reader(MmapSource(file))
         assert [layer["id"] for layer in reader.metadata()["vector_layers"]] == ["changes"]
         assert reader.header()["max_zoom"] == 13
+
+
+def test_files_for_desktop_programs_hold_the_polygons(job: Job) -> None:
+    maps, table = job.result.folder.maps, job.result.polygons.sort_values("change_id", ignore_index=True)
+    ElementTree.parse(maps / "changes.qml")
+    for name in ("changes.gpkg", "changes.fgb"):
+        frame = gpd.read_file(maps / name).sort_values("change_id", ignore_index=True)
+        assert shapely.equals(frame.geometry.values, table.geometry.values).all()
+        assert frame.kind.tolist() == table.kind.tolist()
+        assert set(table.columns) - {"bbox"} <= set(frame.columns)
+
+
+def test_statistics_are_those_of_the_scores(jobs: dict[int, Job]) -> None:
+    stated = [json.loads((job.result.folder.scores / "statistics.json").read_text())["arrays"] for job in jobs.values()]
+    assert stated[0] == stated[1] == stated[2]
+    scores = jobs[TILE_SIZES[0]].result.scores
+    known = scores.change_score.values[np.isfinite(scores.change_score.values)]
+    found = stated[0]["change_score"]
+    assert (found["count"], found["min"], found["max"]) == (known.size, known.min(), known.max())
+    assert found["percentiles"]["98"] == pytest.approx(np.percentile(known, 98), rel=0.01)
+    for band in scores.band.values.tolist():
+        for year, stated_ in stated[0]["scores"][band].items():
+            values = scores.scores.sel(band=band, time=int(year)).values
+            assert stated_["count"] == np.isfinite(values).sum()
+            assert stated_["max"] == np.nanmax(values)
 
 
 def test_a_second_run_finds_its_scores(spark: SparkSession, scene: Path, job: Job) -> None:

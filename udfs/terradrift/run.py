@@ -108,7 +108,7 @@ def open_run(plan: Plan, *, allow_partial: bool = False) -> Run:
     if run.scores.store.size("zarr.json") is None:
         if plan.recipe.lattice:
             run.decoys.create(DECOY_ARRAYS, attributes=attributes | {"title": "terradrift decoys"})
-        run.scores.create(score_arrays(plan.recipe), plan.years, plan.recipe.bands, attributes)
+        run.scores.create(score_arrays(plan.recipe, plan.params.scores.overviews), plan.years, plan.recipe.bands, attributes)
     if run.decision.store.size("zarr.json") is None:
         run.decision.create(decision_arrays(plan), attributes=attributes | {"title": "terradrift change"})
     return run

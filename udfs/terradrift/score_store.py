@@ -28,20 +28,25 @@ from terradrift.store import Store, open_store
 from terradrift.zarr_chunks import ABSENT, ArrayLayout, parse_layout
 
 
-def score_arrays(recipe: Recipe) -> tuple[RasterArray, ...]:
-    """The arrays of `scores.zarr`: `scores` only where annual bands were asked for, `stratum` only with calibration."""
+def score_arrays(recipe: Recipe, overview: str = "mean") -> tuple[RasterArray, ...]:
+    """The arrays of `scores.zarr`: `scores` only where annual bands were asked for, `stratum` only with calibration.
+
+    overview: what coarser levels show of scores and effects, mean or max.
+    """
     flags = {"flag_values": list(range(len(KINDS))), "flag_meanings": " ".join(KINDS)}
-    annual = RasterArray("scores", "float32", math.nan, ("time", "band", "y", "x"), {"long_name": "annual change score"}, "mean")
+    annual = RasterArray(
+        "scores", "float32", math.nan, ("time", "band", "y", "x"), {"long_name": "annual change score"}, overview
+    )
     change = (
         RasterArray(
-            "change_score", "float32", math.nan, attributes={"long_name": "statistic of the change detector"}, overview="mean"
+            "change_score", "float32", math.nan, attributes={"long_name": "statistic of the change detector"}, overview=overview
         ),
         RasterArray(
             "change_effect",
             "float32",
             math.nan,
             attributes={"long_name": "size of the change in cosine distance"},
-            overview="mean",
+            overview=overview,
         ),
         RasterArray(
             "change_year",

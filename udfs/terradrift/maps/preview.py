@@ -14,14 +14,14 @@ import rasterio
 import rasterio.features
 from rasterio.enums import Resampling
 
+from terradrift.maps.colors import SCORE, ramp
+
 MAX_PIXELS = 1024
 """Longest side of the picture."""
 
 MAX_OUTLINES = 20_000
 """With more polygons an outline would cover the map."""
 
-# dark blue over teal to pale yellow: evenly lighter, told apart without red and green
-RAMP = np.array([(24, 28, 63), (32, 70, 110), (28, 122, 134), (92, 170, 128), (184, 208, 118), (253, 245, 180)], np.float64)
 STEPS = 32
 NO_DATA = (235, 235, 235)
 OUTLINE = (255, 64, 92)
@@ -66,6 +66,4 @@ def classes(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
 
 def palette() -> list[tuple[int, int, int]]:
     """RGB of every step, of no data and of an outline."""
-    stops = np.linspace(0, 1, len(RAMP))
-    ramp = np.stack([np.interp(np.linspace(0, 1, STEPS), stops, RAMP[:, k]) for k in range(3)], axis=1)
-    return [*((int(r), int(g), int(b)) for r, g, b in ramp), NO_DATA, OUTLINE]
+    return [*ramp(SCORE, STEPS), NO_DATA, OUTLINE]

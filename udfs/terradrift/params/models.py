@@ -65,6 +65,9 @@ class Scores(Model):
     """Annual bands to write, in units of the distance; an empty list writes none."""
     robust_z: bool = True
     """Write the annual bands as robust z through time per pixel (no unit) instead of the raw score."""
+    overviews: Literal["mean", "max"] = "mean"
+    """What a coarser level shows of scores and effects: the mean of its pixels, or their largest, so that small changes
+    stay in sight."""
 
 
 THRESHOLDS = ("fdr", "score", "quantile")
@@ -195,7 +198,11 @@ class Maps(Model):
     max_zoom: Zoom = 13
     """Largest zoom of the vector tiles, min_zoom to 22."""
     cog: bool = True
-    """Write Cloud-optimised GeoTIFFs of score and year."""
+    """Write Cloud-optimised GeoTIFFs of score, effect, year, kind, mapped pixels and, with a calibrated threshold, q."""
+    gpkg: bool = False
+    """Write the polygons as a GeoPackage too."""
+    flatgeobuf: bool = False
+    """Write the polygons as a FlatGeobuf too."""
 
     @field_validator("max_zoom")
     @classmethod

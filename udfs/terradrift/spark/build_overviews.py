@@ -38,7 +38,7 @@ def build_overviews(spark: SparkSession, run: Run) -> dict[str, Any]:
     shown = hashlib.sha256("\n".join(table["tile_id"].to_pylist()).encode()).hexdigest()
     scores, plan = open_store(str(run.folder.scores)), run.plan
     if json.loads(scores.get(STATISTICS) or b"{}").get("tiles_sha256") != shown:
-        counts = build_levels(spark, run.scores, score_arrays(plan.recipe), windows)
+        counts = build_levels(spark, run.scores, score_arrays(plan.recipe, plan.params.scores.overviews), windows)
         found = describe_counts(counts, plan.years, plan.recipe.bands)
         scores.put(STATISTICS, json.dumps({"tiles_sha256": shown, "arrays": found}, indent=1).encode())
     build_levels(spark, run.decision, decision_arrays(plan), windows)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import math
+import json
 from dataclasses import asdict
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.dataset as ds
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 
-from terradrift.grid import Window
-from terradrift.maps.cog import COGS, write_cog
+from terradrift.ledger import code_version
 from terradrift.maps.display import write_largest, write_zones_geojson
 from terradrift.maps.preview import write_preview
+from terradrift.maps.stac import RunFacts, write_stac
+from terradrift.maps.styles import changed_style, kind_style, polygon_style, ramp_style, year_style
 from terradrift.maps.tile_options import TileOptions
 from terradrift.run import Run
-from terradrift.score_store import RasterStore
-from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, spark_schema
+from terradrift.spark.arrow_tasks import describe
+from terradrift.spark.build_overviews import STATISTICS
+from terradrift.spark.export_cogs import crop_window, export_cogs
+from terradrift.spark.export_vector_files import export_vector_files
 from terradrift.spark.summary import largest_changes
 from terradrift.spark.vector_tiles import export_pmtiles
+from terradrift.store import open_store
 
 WEB_CRS = "EPSG:4326"
 """What vector tiles are made from."""
@@ -44,6 +46,9 @@ def export_maps(spark: SparkSession, run: Run) -> dict[str, Any]:
     if maps.cog:
         export_cogs(spark, run)
         write_preview(folder / "change_score.tif", run.folder.tables / "change_polygons", folder / "preview.png")
+    export_vector_files(spark, run)
+    write_styles(run)
+    write_stac(run_facts(run))
     return report
 
 
@@ -77,35 +82,38 @@ def export_display(spark: SparkSession, run: Run) -> None:
     write_zones_geojson(tables, folder / "zones.geojson")
 
 
-def export_cogs(spark: SparkSession, run: Run) -> None:
-    """The files of COGS, one a task, cropped to the bounds of the area of interest."""
-    describe(spark, "write GeoTIFFs")
-    names = spark.createDataFrame(pa.table({"name": list(COGS)})).repartition(len(COGS))
-    function = _cog_udf(run.scores, str(run.folder.scores / "tiles"), crop_window(run), str(run.folder.maps))
-    names.mapInArrow(function, spark_schema(_NAME)).write.format("noop").mode("overwrite").save()
+def write_styles(run: Run) -> None:
+    """How QGIS shows the files beside them."""
+    maps, store = run.plan.params.maps, open_store(str(run.folder.path))
+    styles: dict[str, bytes] = {}
+    if maps.cog:
+        styles |= {"change_year": year_style(run.plan.years), "change_kind": kind_style(), "changed": changed_style()}
+        for name in ("change_score", "change_effect"):
+            if (limits := color_limits(run, name)) is not None:
+                styles[name] = ramp_style(*limits)
+    if maps.pmtiles or maps.gpkg or maps.flatgeobuf:
+        styles["changes"] = polygon_style()
+    for name, style in styles.items():
+        store.put(f"maps/{name}.qml", style)
 
 
-_NAME = pa.schema([("name", pa.string())])
+def color_limits(run: Run, array: str) -> tuple[float, float] | None:
+    """From the 2nd to the 99.5th percentile of a score, as in the picture; None without any."""
+    found = json.loads(open_store(str(run.folder.scores)).get(STATISTICS) or b"{}").get("arrays", {}).get(array)
+    return None if found is None else (found["percentiles"]["2"], found["percentiles"]["99.5"])
 
 
-def crop_window(run: Run) -> Window:
-    """Whole pixels that cover the bounds of the area of interest, within the raster."""
-    grid, window = run.plan.grid, run.plan.window
-    bounds = [geometry.bounds for geometry in run.plan.zones.geometries]
-    xmin, ymin, xmax, ymax = (f(b[k] for b in bounds) for k, f in enumerate((min, min, max, max)))
-    slack = 1e-6
-    x0, x1 = math.floor(grid.col(xmin) + slack), math.ceil(grid.col(xmax) - slack)
-    y0, y1 = math.floor(grid.row(ymax) + slack), math.ceil(grid.row(ymin) - slack)
-    return Window(y0, x0, max(1, y1 - y0), max(1, x1 - x0)).intersection(window) or window
-
-
-def _cog_udf(raster: RasterStore, tiles: str, crop: Window, folder: str) -> ArrowFunction:
-    def write_cogs(batches: Batches) -> Batches:
-        for batch in batches:
-            for name in batch["name"].to_pylist():
-                scanner = ds.dataset(tiles, format="parquet").scanner(["row", "col"], filter=ds.field("state") == "done")
-                done = (row for part in scanner.to_batches() for row in part.to_pylist())
-                write_cog(raster, name, (raster.tile(tile["row"], tile["col"]) for tile in done), crop, Path(folder) / name)
-                yield pa.RecordBatch.from_pydict({"name": [name]}, _NAME)
-
-    return write_cogs
+def run_facts(run: Run) -> RunFacts:
+    """What the STAC item says of a run."""
+    plan, params = run.plan, run.plan.params
+    rule = params.change.rule
+    lineage = (
+        f"{params.scores.distance} distances of annual embeddings {plan.years[0]} to {plan.years[-1]}; detector "
+        f"{params.change.detector}, threshold {rule.name} {getattr(rule, rule.name)}; polygons of at least "
+        f"{params.polygons.min_pixels} pixels"
+    )
+    created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return RunFacts(
+        str(run.folder.root), run.folder.score_id, run.folder.run_id, plan.grid, crop_window(run), plan.years,
+        plan.mosaic.url, plan.mosaic.attribution, lineage, code_version(), created,
+    )  # fmt: skip
