@@ -13,6 +13,7 @@ import pytest
 import rioxarray  # noqa: F401  (adds .rio)
 import xarray as xr
 import zarr
+import zarr_cm
 
 from plain_overviews import plain_halved
 from terradrift.grid import Grid, Window
@@ -245,3 +246,22 @@ def test_counts_are_those_of_full_resolution_for_every_tile_size(tmp_path: Path)
     assert described["change_kind"]["counts"] == dict(zip(map(str, kinds.tolist()), (2 * counts).tolist(), strict=True))
     assert of_kind["bin"].to_pylist() == kinds.tolist()
     assert of_kind["count"].to_pylist() == (2 * counts).tolist()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_the_conventions_hold(tmp_path: Path) -> None:
+    raster = raster_store(str(tmp_path / "c.zarr"), GRID, WINDOW, 64)
+    raster.create(ARRAYS, YEARS, ("a",))
+    root = json.loads((tmp_path / "c.zarr" / "zarr.json").read_bytes())
+    zarr_cm.multiscales.validate_node_metadata(root)
+    files = [path for path in (tmp_path / "c.zarr").rglob("zarr.json") if path.parent.name != "c"]
+    nodes = {path: json.loads(path.read_bytes()) for path in files}
+    placed = {path: node for path, node in nodes.items() if "zarr_conventions" in node["attributes"]}
+    assert len(placed) == 1 + len(raster.levels) * (1 + len(ARRAYS)) - (len(raster.levels) - 1)  # `fine` is in one level
+    for node in placed.values():
+        zarr_cm.proj.validate_node_metadata(node)
+        zarr_cm.spatial.validate_node_metadata(node)
+        zarr_cm.validate_all(node["attributes"])
+    del root["attributes"]["multiscales"]["layout"][1]["transform"]
+    with pytest.raises(ValueError, match="transform"):
+        zarr_cm.multiscales.validate_node_metadata(root)

@@ -134,7 +134,9 @@ def test_rasters_are_equal_for_every_tile_size(jobs: dict[int, Job]) -> None:
 
 def test_levels_are_overviews_of_the_rasters(jobs: dict[int, Job]) -> None:
     for job in jobs.values():
-        run = job.result.folder
+        run, levels = job.result.folder, job.result.levels
+        assert levels["0"].change_score.identical(job.result.scores.change_score)
+        assert levels["1"].sizes["y"] == -(-levels["0"].sizes["y"] // 2)
         for path in (run.scores / "scores.zarr", run.path / "change.zarr"):
             assert list(xr.open_datatree(path, engine="zarr").children) == ["0", "1"]
             root = zarr.open_group(path, mode="r")
@@ -253,7 +255,7 @@ def test_files_for_desktop_programs_hold_the_polygons(job: Job) -> None:
 
 
 def test_statistics_are_those_of_the_scores(jobs: dict[int, Job]) -> None:
-    stated = [json.loads((job.result.folder.scores / "statistics.json").read_text())["arrays"] for job in jobs.values()]
+    stated = [job.result.statistics for job in jobs.values()]
     assert stated[0] == stated[1] == stated[2]
     scores = jobs[TILE_SIZES[0]].result.scores
     known = scores.change_score.values[np.isfinite(scores.change_score.values)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,16 @@ class RunResult:
     def scores(self) -> xr.Dataset:
         """`scores` (time, band, y, x) and `change_score`, `change_effect`, `change_year`, `change_kind` (y, x), lazily."""
         return _open_level(self.folder.scores / "scores.zarr")
+
+    @cached_property
+    def levels(self) -> xr.DataTree:
+        """The scores at every resolution, lazily: `levels["0"]` is `scores`, `levels["1"]` half of it, and so on."""
+        return xr.open_datatree(self.folder.scores / "scores.zarr", engine="zarr", decode_coords="all")
+
+    @cached_property
+    def statistics(self) -> dict[str, Any]:
+        """By array (`scores`: by band and year): count, min, max, percentiles and a histogram; of classes the counts."""
+        return dict(json.loads((self.folder.scores / "statistics.json").read_bytes())["arrays"])
 
     @cached_property
     def changed(self) -> xr.DataArray:

@@ -76,7 +76,9 @@ def item(facts: RunFacts) -> dict[str, Any]:
     xmin, ymin, xmax, ymax = projected
     corners = [[xmin, ymin], [xmax, ymin], [xmax, ymax], [xmin, ymax], [xmin, ymin]]
     bbox = [*ring.min(axis=0).tolist(), *ring.max(axis=0).tolist()]
-    code = {"proj:code": facts.grid.crs} if "[" not in facts.grid.crs else {"proj:code": None, "proj:wkt2": facts.grid.crs}
+    code: dict[str, Any] = (
+        {"proj:code": facts.grid.crs} if "[" not in facts.grid.crs else {"proj:code": None, "proj:wkt2": facts.grid.crs}
+    )
     return {
         "type": "Feature",
         "stac_version": STAC_VERSION,
@@ -164,7 +166,7 @@ def _footprint(grid: Grid, window: Window) -> Any:
     xmin, ymin, xmax, ymax = grid.window_bounds(window)
     n = 2 if grid.is_geographic else EDGE_POINTS
     x, y = np.linspace(xmin, xmax, n), np.linspace(ymin, ymax, n)
-    edges = [(x[:-1], ymin), (xmax, y[:-1]), (x[:0:-1], ymax), (xmin, y[:0:-1])]
+    edges: list[tuple[Any, Any]] = [(x[:-1], ymin), (xmax, y[:-1]), (x[:0:-1], ymax), (xmin, y[:0:-1])]
     ring = np.concatenate([np.stack(np.broadcast_arrays(*edge), axis=-1) for edge in edges])
     to_degrees = pyproj.Transformer.from_crs(grid.pyproj_crs, "EPSG:4326", always_xy=True)
     lon, lat = to_degrees.transform(*np.concatenate([ring, ring[:1]]).T)
@@ -204,7 +206,7 @@ def _key(name: str) -> str:
 def _kind(path: str) -> dict[str, Any]:
     name, ending = PurePosixPath(path).name, PurePosixPath(path).suffix[1:]
     if (spec := {**COGS, **DECISION_COGS}.get(name)) is not None:
-        band = {"name": spec.array, "description": spec.description, "data_type": spec.dtype}
+        band: dict[str, Any] = {"name": spec.array, "description": spec.description, "data_type": spec.dtype}
         band |= {"nodata": "nan" if spec.dtype == "float32" else int(spec.nodata)} | ({"unit": spec.unit} if spec.unit else {})
         return {"type": COG, "title": spec.description, "roles": ["data"], "bands": [band]}
     if ending in FORMATS:
@@ -213,7 +215,8 @@ def _kind(path: str) -> dict[str, Any]:
         "pmtiles": {"type": "application/vnd.pmtiles", "title": "vector tiles of the changes", "roles": ["visual"]},
         "png": {"type": "image/png", "title": "picture", "roles": ["overview"]},
         "qml": {"type": "application/xml", "title": "style for QGIS", "roles": ["style"]},
-        "json": {"type": JSON, "title": "statistics of the scores", "roles": ["metadata"]},
+        "geojson": {"type": "application/geo+json", "title": "zones", "roles": ["metadata"]},
+        "json": {"type": JSON, "title": name.removesuffix(".json"), "roles": ["metadata"]},
     }.get(ending, {"type": "application/octet-stream", "roles": ["data"]})
 
 

@@ -79,7 +79,9 @@ def _fill(color: RGB) -> dict[str, str]:
 def _raster(kind: str, **attributes: str) -> tuple[Document, Document]:
     document = ElementTree.Element("qgis", version="3.34.0", styleCategories="Symbology")
     pipe = ElementTree.SubElement(document, "pipe")
-    renderer = ElementTree.SubElement(pipe, "rasterrenderer", type=kind, band="1", opacity="1", alphaBand="-1", **attributes)
+    renderer = ElementTree.SubElement(
+        pipe, "rasterrenderer", {"type": kind, "band": "1", "opacity": "1", "alphaBand": "-1", **attributes}
+    )
     return document, renderer
 
 
