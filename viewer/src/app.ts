@@ -2,9 +2,13 @@
 
 import type * as maplibregl from 'maplibre-gl'
 import { NavigationControl, ScaleControl } from 'maplibre-gl'
-import { layerChoices, type LayerChoice } from './layers'
-import { CHANGES, createMap, showOutlines } from './map'
-import { frame } from './page'
+import { Compare } from './compare'
+import { el } from './dom'
+import { openEmbeddings } from './embeddings'
+import { EMBEDDINGS, layerChoices, type LayerChoice } from './layers'
+import { CHANGES, createMap, showOutlines, zoneAt } from './map'
+import { attributionText, frame } from './page'
+import { savePicture } from './picture'
 import { Raster, type Bounds } from './raster'
 import { minZoom, RasterLayer } from './raster_layer'
 import { readRun, type Change, type Run } from './run'
@@ -24,7 +28,13 @@ export async function start(status: Status, announce: (map: maplibregl.Map) => v
   const settings = await readSettings()
   const run = await readRun(settings.output)
   const raster = await Raster.open(run.scores, 'change_score', status.error)
-  const choices = layerChoices(run)
+  const embeddings = settings.mosaic && run.window
+    ? await openEmbeddings(settings.mosaic, settings.variable, run.window, raster.grid, status.error).catch(() => null)
+    : null // prettier-ignore
+  const choices = [...layerChoices(run), ...(embeddings ? [EMBEDDINGS] : [])]
+  const rasterOf = (choice: LayerChoice): Raster => (choice === EMBEDDINGS && embeddings ? embeddings.raster : raster)
+  const timeOf = (choice: LayerChoice, year: number): number =>
+    (choice === EMBEDDINGS && embeddings ? embeddings.years : run.years).indexOf(year)
   const allowed: Allowed = { layers: choices.map(({ id }) => id), years: run.years, kinds: kindsOf(run) }
   const first: State = { ...START, layer: choices[0]!.id, year: run.years.at(-1)! }
   const store = new Store({ ...first, ...fromHash(location.hash, allowed) })
@@ -38,16 +48,28 @@ export async function start(status: Status, announce: (map: maplibregl.Map) => v
   map.on('error', ({ error }) => status.error(`Cannot draw a part of the map: ${error.message}`))
   showView(map, store.state, run.bounds ?? raster.lonLatBounds)
 
-  const layer = new RasterLayer(map, raster)
+  const layer = new RasterLayer(map, rasterOf)
+  const compare = new Compare(page.stage, map, (container) => {
+    const other = createMap(container, settings, run)
+    return { map: other, layer: new RasterLayer(other, rasterOf) }
+  })
   const legend = new Legend(store)
   const panels = [
-    new LayerPanel(choices, store, legend),
+    new LayerPanel(choices, run.years, store, legend, (year) => store.set(annualChange(store.state, { compare: year }, choices))),
     new FilterPanel(allowed.kinds, run.years, store),
     new ChangeList(run, (change) => flyTo(map, store, change)),
   ]
-  const chooseYear = (year: number): void => store.set(yearChange(store.state, year, choices))
+  const chooseYear = (year: number): void => store.set(annualChange(store.state, { year }, choices))
   const bar = new YearBar(run.years, store, chooseYear, () => !status.isBusy)
   const details = new Details(run, raster, store)
+  const save = async (): Promise<void> => {
+    const choice = choices.find(({ id }) => id === store.state.layer)!
+    const limits = store.state.limits ?? (await spreadOf(raster, choice)).limits
+    const title = [choice.label, choice.annual ? yearsShown(store.state) : '', 'terradrift'].filter(Boolean).join(', ')
+    await savePicture(map, compare.picture, { title, choice, limits, attribution: attributionText(run, settings) })
+  }
+  const saveFailed = (cause: unknown): void => status.error(`Cannot save the picture: ${String((cause as Error).message ?? cause)}`)
+  page.actions.append(el('button', { type: 'button', onclick: () => void save().catch(saveFailed) }, 'Save picture'))
   page.panels.append(...panels.map(({ element }) => element))
   page.bar.append(bar.element)
   page.stage.append(details.element)
@@ -60,7 +82,14 @@ export async function start(status: Status, announce: (map: maplibregl.Map) => v
     if (mine !== turn) return // something else was asked for in between
     legend.show(choice, spread, state)
     showOutlines(map, state)
-    await layer.show(choice, run.years.indexOf(state.year), state.limits ?? spread.limits, state.opacity)
+    const limits = state.limits ?? spread.limits
+    await Promise.all([
+      layer.show(choice, Math.max(timeOf(choice, state.year), 0), limits, state.opacity),
+      compare.show(state, choice, state.compare === null ? -1 : timeOf(choice, state.compare), limits),
+    ])
+    const least = minZoom(rasterOf(choice), choice)
+    const tooFar = choice === EMBEDDINGS ? 'Zoom in to see the embeddings.' : 'Zoom in to see the raster: it has no overviews.'
+    status.hint(map.getZoom() < least ? tooFar : '')
   }
   const fail = (cause: unknown): void => status.error(`Cannot show this layer: ${cause instanceof Error ? cause.message : String(cause)}`)
   const update = async (state: State): Promise<void> => {
@@ -73,24 +102,26 @@ export async function start(status: Status, announce: (map: maplibregl.Map) => v
     if (Object.keys(state).some((name) => name !== 'view' && state[name as keyof State] !== before[name as keyof State]))
       void update(state)
     if (state.at !== before.at || state.change !== before.change || (state.at && state.year !== before.year))
-      void details.show(state, changeAt(map, run, state))
+      void details.show(state, changeAt(map, run, state), zoneAt(map, state.at))
   })
   keepInAddress(map, store, allowed, first)
   await new Promise((resolve) => map.once('load', resolve))
   askOnClick(map, store)
   await update(store.state)
   status.work('start', false)
-  void details.show(store.state, changeAt(map, run, store.state))
-  tellWhenTooFar(map, raster, status)
+  void details.show(store.state, changeAt(map, run, store.state), zoneAt(map, store.state.at))
+  map.on('zoomend', () => void update(store.state))
 }
 
-/** Another year: of the annual layer shown, or else of the first there is. */
-function yearChange(state: State, year: number, choices: LayerChoice[]): Partial<State> {
-  const choice = choices.find(({ id }) => id === state.layer)
-  const annual = choices.find(({ band }) => band !== null)
-  if (choice?.band === null && annual) return { year, layer: annual.id, limits: null }
-  return { year }
+/** Another year, of the annual layer shown or else of the first there is. */
+function annualChange(state: State, change: Partial<State>, choices: LayerChoice[]): Partial<State> {
+  const shown = choices.find(({ id }) => id === state.layer)
+  const annual = choices.find((choice) => choice.annual)
+  if (shown?.annual || !annual || change.compare === null) return change
+  return { ...change, layer: annual.id, limits: null }
 }
+
+const yearsShown = ({ year, compare }: State): string => (compare === null ? String(year) : `${compare} and ${year}`)
 
 function kindsOf(run: Run): string[] {
   const kinds = run.detector === 'trajectory' ? ['step', 'ramp', 'blip', 'unconfirmed'] : []
@@ -148,12 +179,3 @@ function keepInAddress(map: maplibregl.Map, store: Store, allowed: Allowed, firs
     store.set(state)
   })
 }
-
-function tellWhenTooFar(map: maplibregl.Map, raster: Raster, status: Status): void {
-  const least = minZoom(raster)
-  if (least === 0) return
-  const tell = (): void => status.hint(map.getZoom() < least ? 'Zoom in to see the raster: it has no overviews.' : '')
-  map.on('zoomend', tell)
-  tell()
-}
-

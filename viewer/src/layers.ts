@@ -1,5 +1,6 @@
 // What the raster can show: for each choice its array, colours, limits and the words of its legend.
 
+import { RGB } from './embeddings'
 import { KIND_COLOURS, OTHER_KIND, STRENGTH, rgb, yearColours, type Rgb } from './ramps'
 import type { Run } from './run'
 
@@ -19,7 +20,15 @@ export interface LayerChoice {
   colours: Rgb[]
   /** Of whole numbers with a meaning each; the colour of value v is colours[v - categories[0].value]. */
   categories: Category[] | null
+  /** Whether it has a picture of every year. */
+  annual: boolean
 }
+
+/** The embeddings themselves: three bands as red, green and blue, with a fixed stretch. */
+export const EMBEDDINGS: LayerChoice = {
+  id: 'embeddings', label: 'Embeddings in false colour', unit: 'bands A01, A16 and A09 from -0.3 to 0.3', variable: RGB, band: null,
+  colours: [], categories: null, annual: true,
+} // prettier-ignore
 
 export const KINDS = ['none', 'step', 'ramp', 'blip', 'unconfirmed']
 const UNCALIBRATED = ['', 'trajectory']
@@ -32,24 +41,24 @@ export function layerChoices(run: Run): LayerChoice[] {
   const change: LayerChoice[] = [
     {
       id: 'score', label: 'Change score', unit: scoreUnit(run.detector), variable: 'change_score', band: null,
-      colours: STRENGTH, categories: null,
+      colours: STRENGTH, categories: null, annual: false,
     },
     {
       id: 'effect', label: 'Size of change', unit: 'cosine distance', variable: 'change_effect', band: null,
-      colours: STRENGTH, categories: null,
+      colours: STRENGTH, categories: null, annual: false,
     },
     {
       id: 'year', label: 'Year of change', unit: 'first year of the new state', variable: 'change_year', band: null,
-      colours: yearColours(years.length), categories: years,
+      colours: yearColours(years.length), categories: years, annual: false,
     },
   ] // prettier-ignore
   if (UNCALIBRATED.includes(run.detector))
     change.push({
       id: 'kind', label: 'Kind of change', unit: 'by the shape of the years', variable: 'change_kind', band: null,
-      colours: kinds.map(({ label }) => rgb(KIND_COLOURS[label] ?? OTHER_KIND)), categories: kinds,
+      colours: kinds.map(({ label }) => rgb(KIND_COLOURS[label] ?? OTHER_KIND)), categories: kinds, annual: false,
     }) // prettier-ignore
   const annual = run.bands.map((name, band) => ({
-    id: `annual-${band}`, label: bandLabel(name), unit: bandUnit(name), variable: 'scores', band, colours: STRENGTH, categories: null,
+    id: `annual-${band}`, label: bandLabel(name), unit: bandUnit(name), variable: 'scores', band, colours: STRENGTH, categories: null, annual: true,
   })) // prettier-ignore
   return [...change, ...annual]
 }

@@ -43,6 +43,7 @@ function style(settings: Settings, run: Run): maplibregl.StyleSpecification {
   }
   if (run.files.has('maps/zones.geojson')) {
     sources.zones = { type: 'geojson', data: `${run.maps}/zones.geojson` }
+    layers.push({ id: 'zone-area', type: 'fill', source: 'zones', paint: { 'fill-opacity': 0 } })
     layers.push({
       id: 'zones', type: 'line', source: 'zones', paint: { 'line-color': '#3d4a55', 'line-width': 1.5, 'line-dasharray': [4, 3] },
     }) // prettier-ignore
@@ -79,6 +80,15 @@ export function showOutlines(map: maplibregl.Map, state: State): void {
     map.setFilter(id, changeFilter(state))
   }
   map.setFilter('change-chosen', ['==', ['get', 'change_id'], state.change ?? -1])
+}
+
+/** What the zone at a place is called, where one is in view. */
+export function zoneAt(map: maplibregl.Map, at: State['at']): string | null {
+  if (!at || !map.getLayer('zone-area')) return null
+  const found = map.queryRenderedFeatures(map.project(at), { layers: ['zone-area'] })[0]?.properties
+  if (!found) return null
+  const name = Object.keys(found).find((key) => /^(name|title|label)$/i.test(key) && found[key] !== null)
+  return String(name ? found[name] : found.zone)
 }
 
 /** The changes that the state asks for, as a filter of the map. */

@@ -9,19 +9,19 @@ export interface Frame {
   panels: HTMLElement
   stage: HTMLElement
   map: HTMLElement
-  tools: HTMLElement
+  actions: HTMLElement
   bar: HTMLElement
 }
 
 /** Put the frame into the body. */
 export function frame(run: Run, settings: Settings, status: Status): Frame {
   const map = el('div', { class: 'map', id: 'map' })
-  const tools = el('div', { class: 'tools' })
+  const actions = el('div', { class: 'actions' })
   const bar = el('div', { class: 'bar' })
-  const stage = el('div', { class: 'stage' }, map, tools, status.loading, status.hints, status.errors, attribution(run, settings))
+  const stage = el('div', { class: 'stage' }, map, status.loading, status.hints, status.errors, attribution(run, settings))
   const panels = el(
     'div', { class: 'panels' },
-    el('header', {}, el('h1', {}, 'terradrift'), el('p', { class: 'unit' }, summary(run)))
+    el('header', {}, el('h1', {}, 'terradrift'), el('p', { class: 'unit' }, summary(run)), actions)
   ) // prettier-ignore
   fill(
     document.body,
@@ -29,7 +29,7 @@ export function frame(run: Run, settings: Settings, status: Status): Frame {
     el('main', {}, stage, bar),
     panels
   ) // prettier-ignore
-  return { panels, stage, map, tools, bar }
+  return { panels, stage, map, actions, bar }
 }
 
 function skip(event: Event): void {

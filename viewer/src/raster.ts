@@ -50,6 +50,11 @@ export class Raster {
     return new Raster(store, grid, usable.map(({ asset }) => asset), widths)
   }
 
+  /** A raster of a store that has one level, its arrays at the root. */
+  static of(store: Store, grid: Grid): Raster {
+    return new Raster(store, grid, [''], [grid.width])
+  }
+
   /** Edges in units of the CRS. */
   get bounds(): Bounds {
     const { x, y, dx, dy, width, height } = this.grid

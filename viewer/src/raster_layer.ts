@@ -2,7 +2,8 @@
 
 import { ZarrLayer } from '@carbonplan/zarr-layer'
 import type { Map as MapLibre } from 'maplibre-gl'
-import type { LayerChoice } from './layers'
+import { BANDS } from './embeddings'
+import { EMBEDDINGS, type LayerChoice } from './layers'
 import type { Raster } from './raster'
 import { hex } from './ramps'
 import { reading } from './zarr_store'
@@ -21,12 +22,20 @@ const categorical = (name: string): string => `
   if (at < 0.0 || at > u_last) discard;
   fragColor = vec4(texture(colormap, vec2((at + 0.5) / (u_last + 1.0), 0.5)).rgb, 1.0) * opacity;`
 
+// Values of signed_square codes, stretched from -0.3 to 0.3.
+const FALSE_COLOUR = `
+  vec3 code = vec3(band_0, band_1, band_2) / 127.5;
+  fragColor = vec4(clamp((sign(code) * code * code + 0.3) / 0.6, 0.0, 1.0), 1.0) * opacity;`
+
+const ANY_COLOUR = ['#000000', '#ffffff'] // zarr-layer asks for some
+
 export class RasterLayer {
   private layer: ZarrLayer | null = null
   private shown: LayerChoice | null = null
   private opening = false
 
-  constructor(private readonly map: MapLibre, private readonly raster: Raster) {}
+  /** `rasterOf` gives the raster that has the array of a choice. */
+  constructor(private readonly map: MapLibre, private readonly rasterOf: (choice: LayerChoice) => Raster) {}
 
   /** Show `choice` at `time`, an index of the years; done when it is drawn. */
   async show(choice: LayerChoice, time: number, limits: [number, number], opacity: number): Promise<void> {
@@ -44,22 +53,23 @@ export class RasterLayer {
   private add(choice: LayerChoice, time: number, limits: [number, number], opacity: number): void {
     this.remove()
     this.shown = choice
+    const raster = this.rasterOf(choice)
     this.layer = new ZarrLayer({
       id: RASTER,
       source: 'scores',
-      store: this.raster.store,
+      store: raster.store,
       variable: choice.variable,
       zarrVersion: 3,
-      bounds: this.raster.bounds,
-      ...crsOptions(this.raster.grid.crs),
-      latIsAscending: this.raster.grid.dy > 0,
+      bounds: raster.bounds,
+      ...crsOptions(raster.grid.crs),
+      latIsAscending: raster.grid.dy > 0,
       selector: selector(choice, time),
-      colormap: choice.colours.map(hex),
+      colormap: choice.colours.length ? choice.colours.map(hex) : ANY_COLOUR,
       clim: limits,
       opacity,
-      customFrag: choice.categories ? categorical(choice.variable) : continuous(choice.variable),
-      uniforms: { u_last: choice.colours.length - 1, u_first: choice.categories?.[0]?.value ?? 0 },
-      minzoom: this.minZoom,
+      customFrag: shader(choice),
+      uniforms: { u_last: Math.max(choice.colours.length - 1, 1), u_first: choice.categories?.[0]?.value ?? 0 },
+      minzoom: minZoom(raster, choice),
       renderingMode: '2d',
       onLoadingStateChange: ({ metadata }) => (this.opening = metadata),
     })
@@ -72,19 +82,20 @@ export class RasterLayer {
     this.layer = null
     this.shown = null
   }
-
-  /** Smallest zoom at which the raster is drawn. */
-  get minZoom(): number {
-    return minZoom(this.raster)
-  }
 }
 
-/** Smallest zoom at which a raster is drawn: 0 where overviews keep the number of chunks in view small. */
-export function minZoom(raster: Raster): number {
+/** Smallest zoom at which a layer is drawn: 0 where overviews keep the number of chunks in view small. */
+export function minZoom(raster: Raster, choice: LayerChoice): number {
   const coarsest = raster.widths.at(-1) ?? raster.grid.width
-  if (coarsest <= WIDE) return 0
+  const heavy = choice.id === EMBEDDINGS.id // its chunks hold all bands
+  if (coarsest <= (heavy ? 512 : WIDE)) return 0
   const [west, , east] = raster.lonLatBounds
-  return Math.log2((coarsest * 360) / (east - west) / 512) - 1
+  return Math.log2((coarsest * 360) / (east - west) / 512) - (heavy ? 0.5 : 1)
+}
+
+function shader(choice: LayerChoice): string {
+  if (choice.colours.length === 0) return FALSE_COLOUR
+  return choice.categories ? categorical(choice.variable) : continuous(choice.variable)
 }
 
 function nextFrame(map: MapLibre): Promise<void> {
@@ -94,8 +105,9 @@ function nextFrame(map: MapLibre): Promise<void> {
   })
 }
 
-function selector(choice: LayerChoice, time: number): Record<string, { selected: number; type: 'index' }> {
+function selector(choice: LayerChoice, time: number): Record<string, { selected: number | number[]; type: 'index' }> {
   // by index: by value zarr-layer 0.5 looks for coordinates where there may be none
+  if (choice.id === EMBEDDINGS.id) return { time: { selected: time, type: 'index' }, band: { selected: BANDS.map((_, i) => i), type: 'index' } }
   if (choice.band === null) return {}
   return { time: { selected: time, type: 'index' }, band: { selected: choice.band, type: 'index' } }
 }

@@ -14,6 +14,11 @@ export interface Change {
   lat: number
 }
 
+export interface Window {
+  y0: number
+  x0: number
+}
+
 export interface Run {
   id: string
   /** URLs without a slash at the end. */
@@ -30,6 +35,8 @@ export interface Run {
   /** [west, south, east, north] of what the vector tiles hold. */
   bounds: [number, number, number, number] | null
   largest: Change[]
+  /** First row and column of the rasters on the mosaic's grid. */
+  window: Window | null
 }
 
 /** Read the run that latest.json points at. */
@@ -55,6 +62,7 @@ export async function readRun(output: string): Promise<Run> {
     made: rule(change, counts),
     files: new Set(Object.keys(record(manifest.files))),
     bounds: bounds(record(counts.vector_tiles).bounds),
+    window: place(record(manifest.window)),
     largest: list(record(manifest.summary).largest).map(parseChange).filter((change) => change !== null),
   }
   if (run.files.has('maps/largest.json')) {
@@ -90,6 +98,10 @@ function parseChange(value: unknown): Change | null {
 function bounds(value: unknown): [number, number, number, number] | null {
   const found = list(value).filter(isNumber)
   return found.length === 4 && found[0]! < found[2]! && found[1]! < found[3]! ? (found as [number, number, number, number]) : null
+}
+
+function place({ y0, x0 }: Record<string, unknown>): Window | null {
+  return isNumber(y0) && isNumber(x0) ? { y0, x0 } : null
 }
 
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)

@@ -14,6 +14,7 @@ const spreads = new Map<string, Promise<Spread>>()
 
 /** The spread of a layer, from a sample; read once. */
 export function spreadOf(raster: Raster, choice: LayerChoice): Promise<Spread> {
+  if (choice.colours.length === 0) return Promise.resolve({ limits: [0, 1], values: new Float32Array() })
   let found = spreads.get(choice.id)
   if (!found) {
     found = raster.sample(choice.variable, choice.band ?? 0).then((values) => spread(values, choice))

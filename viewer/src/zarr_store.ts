@@ -12,7 +12,7 @@ export type Store = zarr.AsyncReadable
 export const reading = { chunks: 0 }
 
 /** Open the group at `url` (no slash at the end). `tell` hears of requests that failed for another reason than 404. */
-export async function openStore(url: string, tell: Tell): Promise<Store> {
+export async function openStore(url: string, tell: Tell, cacheBytes = CACHE_BYTES): Promise<Store> {
   const absent = new Set<string>()
   const name = url.split('/').pop() ?? url
   const source = new zarr.FetchStore(url, {
@@ -33,12 +33,12 @@ export async function openStore(url: string, tell: Tell): Promise<Store> {
     },
   })
   const consolidated = await zarr.withMaybeConsolidatedMetadata(source, { format: 'v3' })
-  return withChunkCache(zarr.withRangeCoalescing(consolidated))
+  return withChunkCache(zarr.withRangeCoalescing(consolidated), cacheBytes)
 }
 
 type AnyChunk = zarr.Chunk<zarr.DataType>
 
-const withChunkCache = zarr.defineStoreExtension(() => {
+const withChunkCache = zarr.defineStoreExtension((_store: Store, most: number) => {
   const cache = new Map<string, { chunk: Promise<AnyChunk>; bytes: number }>()
   let held = 0
   const remember = zarr.defineArrayExtension((array) => ({
@@ -59,7 +59,7 @@ const withChunkCache = zarr.defineStoreExtension(() => {
             fresh.bytes = (found.data as unknown as { byteLength?: number }).byteLength ?? 0
             held += fresh.bytes
             for (const [old, { bytes }] of cache) {
-              if (held <= CACHE_BYTES) break
+              if (held <= most) break
               if (old === key || bytes === 0) continue
               cache.delete(old)
               held -= bytes

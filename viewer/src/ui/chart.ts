@@ -56,11 +56,12 @@ function drawLine({ values, colour }: Line, x: (i: number) => number, y: (value:
 
 function table(title: string, years: number[], lines: Line[]): HTMLElement {
   const cell = (value: number): string => (Number.isFinite(value) ? value.toFixed(3) : 'none')
-  return el(
-    'table', { class: 'hidden' },
+  const rows = el(
+    'table', {},
     el('caption', {}, title),
     el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'Year'), ...lines.map(({ label }) => el('th', { scope: 'col' }, label)))),
     el('tbody', {}, ...years.map((year, i) =>
       el('tr', {}, el('th', { scope: 'row' }, String(year)), ...lines.map(({ values }) => el('td', {}, cell(values[i] ?? NaN))))))
   ) // prettier-ignore
+  return el('div', { class: 'hidden' }, rows)
 }

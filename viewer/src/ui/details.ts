@@ -29,15 +29,15 @@ export class Details {
     document.querySelector<HTMLElement>('.maplibregl-canvas')?.focus()
   }
 
-  /** Show the place of the state; `change` if one is there. */
-  async show(state: State, change: Attributes | null): Promise<void> {
+  /** Show the place of the state; the change and the zone that are there. */
+  async show(state: State, change: Attributes | null, zone: string | null): Promise<void> {
     const turn = ++this.asked
     this.element.hidden = state.at === null
     if (state.at === null) return fill(this.body)
     const [lon, lat] = state.at
     const place = `${lat.toFixed(5)}, ${lon.toFixed(5)}`
     const head = [el('h2', {}, change ? `Change ${String(change.change_id)}` : 'Pixel'), el('p', { class: 'unit' }, place)]
-    const facts = change ? [attributes(change)] : []
+    const facts = [...(change ? [attributes(change)] : []), ...(zone === null ? [] : [list([['Zone', zone]])])]
     fill(this.body, ...head, ...facts, el('p', { class: 'unit' }, 'Reading\u2026'))
     const pixel = this.raster.pixelAt(lon, lat)
     try {

@@ -9,11 +9,19 @@ export class LayerPanel {
   readonly element: HTMLElement
   private readonly select: HTMLSelectElement
   private readonly opacity: HTMLInputElement
+  private readonly compare: HTMLSelectElement
   private readonly unit = el('p', { class: 'unit' })
 
-  constructor(private readonly choices: LayerChoice[], store: Store, legend: Legend) {
+  /** `compareWith` is told the other year, or null. */
+  constructor(
+    private readonly choices: LayerChoice[],
+    years: number[],
+    store: Store,
+    legend: Legend,
+    compareWith: (year: number | null) => void
+  ) {
     const option = ({ id, label }: LayerChoice): HTMLElement => el('option', { value: id }, label)
-    const [once, annual] = [choices.filter(({ band }) => band === null), choices.filter(({ band }) => band !== null)]
+    const [once, annual] = [choices.filter(({ annual }) => !annual), choices.filter(({ annual }) => annual)]
     this.select = el(
       'select', { id: 'layer', onchange: () => store.set({ layer: this.select.value, limits: null }) },
       el('optgroup', { label: 'Over all years' }, ...once.map(option)),
@@ -22,6 +30,11 @@ export class LayerPanel {
     this.opacity = el('input', {
       type: 'range', id: 'opacity', min: 0, max: 1, step: 0.05, oninput: () => store.set({ opacity: this.opacity.valueAsNumber }),
     }) // prettier-ignore
+    this.compare = el(
+      'select', { id: 'compare', onchange: () => compareWith(this.compare.value === '' ? null : Number(this.compare.value)) },
+      el('option', { value: '' }, 'no other year'),
+      ...years.map((year) => el('option', { value: year }, String(year)))
+    ) // prettier-ignore
     this.element = el(
       'section', { 'aria-labelledby': 'raster-title' },
       el('h2', { id: 'raster-title' }, 'Raster'),
@@ -29,12 +42,14 @@ export class LayerPanel {
       this.select,
       this.unit,
       legend.element,
-      el('div', { class: 'row' }, el('label', { for: 'opacity' }, 'Opacity'), this.opacity)
+      el('div', { class: 'row' }, el('label', { for: 'opacity' }, 'Opacity'), this.opacity),
+      annual.length > 0 && el('div', { class: 'row' }, el('label', { for: 'compare' }, 'Compare with'), this.compare)
     ) // prettier-ignore
   }
 
   show(state: State): void {
     this.select.value = state.layer
+    this.compare.value = String(state.compare ?? '')
     this.opacity.value = String(state.opacity)
     this.unit.textContent = this.choices.find(({ id }) => id === state.layer)?.unit ?? ''
   }

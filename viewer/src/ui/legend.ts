@@ -20,7 +20,8 @@ export class Legend {
     const key = JSON.stringify([choice.id, limits])
     if (key === this.key) return
     this.key = key
-    if (choice.categories) fill(this.element, categories(choice, spread))
+    if (choice.colours.length === 0) fill(this.element)
+    else if (choice.categories) fill(this.element, categories(choice, spread))
     else fill(this.element, bars(choice, spread, limits), ramp(choice), this.limitInputs(limits, spread))
   }
 
