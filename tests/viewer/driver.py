@@ -23,6 +23,7 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 PATIENCE = 60_000
 """Milliseconds; a loaded machine draws slowly."""
 
+ABSENT = re.compile(r" 40[34] ")
 SHARD = re.compile(r"[.]zarr/\d+/\w+/c/[\d/]+$")
 
 WATCH_POLICY = """
@@ -88,7 +89,7 @@ class Viewer:
             if self.page.evaluate(expression):
                 return
             self.page.wait_for_timeout(50)
-        raise AssertionError(f"not true after {PATIENCE / 1000:.0f} s: {expression}; {self.problems}")
+        raise AssertionError(f"not true after {PATIENCE / 1000:.0f} s: {expression}; {self.problems[:4]}")
 
     def evaluate(self, function: str, *arguments: Any) -> Any:
         """What a function of the page gives for JSON arguments."""
@@ -106,9 +107,11 @@ class Viewer:
 
     def assert_no_problem(self) -> None:
         """No error in the console, no failed request, nothing that the policy forbids; a shard without data is not there."""
-        absent = [problem for problem in self.problems if problem.startswith("404: ") and SHARD.search(problem)]
+        absent = [problem for problem in self.problems if problem.startswith(("403: ", "404: ")) and SHARD.search(problem)]
         told = [
-            problem for problem in self.problems if problem.startswith("console: Failed to load resource") and " 404 " in problem
+            problem
+            for problem in self.problems
+            if problem.startswith("console: Failed to load resource") and ABSENT.search(problem)
         ]
         assert len(told) <= len(absent)
         assert [problem for problem in self.problems if problem not in absent and problem not in told] == []

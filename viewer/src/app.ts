@@ -130,7 +130,7 @@ function kindsOf(run: Run): string[] {
 
 function showView(map: maplibregl.Map, { view }: State, [west, south, east, north]: Bounds): void {
   if (view) map.jumpTo({ center: [view.lon, view.lat], zoom: view.zoom })
-  else map.fitBounds([[west, south], [east, north]], { animate: false, padding: 24 }) // prettier-ignore
+  else map.fitBounds([[west, south], [east, north]], { animate: false, padding: 40 }) // prettier-ignore
 }
 
 function flyTo(map: maplibregl.Map, store: Store, change: Change): void {

@@ -5,6 +5,9 @@ import * as zarr from 'zarrita'
 /** Decoded bytes kept, of all arrays of a store. */
 const CACHE_BYTES = 192 * 2 ** 20
 
+/** A chunk that could not be read is shown as no data for so long, then asked for again if it is in view. */
+const AGAIN_MS = 15_000
+
 export type Tell = (message: string) => void
 export type Store = zarr.AsyncReadable
 
@@ -16,7 +19,8 @@ export async function openStore(url: string, tell: Tell, cacheBytes = CACHE_BYTE
   const absent = new Set<string>()
   const name = url.split('/').pop() ?? url
   const source = new zarr.FetchStore(url, {
-    useSuffixRequest: true, // the index of a shard in one request instead of two
+    // the index of a shard in one request instead of two; elsewhere such a range would need the server's leave first
+    useSuffixRequest: new URL(url).origin === location.origin,
     async fetch(request: Request): Promise<Response> {
       if (absent.has(request.url)) return new Response(null, { status: 404 })
       const response = await fetch(request).catch((cause: unknown) => {
@@ -33,14 +37,36 @@ export async function openStore(url: string, tell: Tell, cacheBytes = CACHE_BYTE
     },
   })
   const consolidated = await zarr.withMaybeConsolidatedMetadata(source, { format: 'v3' })
-  return withChunkCache(zarr.withRangeCoalescing(consolidated), cacheBytes)
+  return withChunkCache(zarr.withRangeCoalescing(consolidated), { most: cacheBytes, tell, name })
 }
 
 type AnyChunk = zarr.Chunk<zarr.DataType>
 
-const withChunkCache = zarr.defineStoreExtension((_store: Store, most: number) => {
+const TYPES: Record<string, new (length: number) => { fill(value: number): unknown }> = {
+  float32: Float32Array, int16: Int16Array, int32: Int32Array, int8: Int8Array, uint8: Uint8Array,
+} // prettier-ignore
+
+function noData(array: zarr.Array<zarr.DataType, zarr.Readable>): AnyChunk {
+  const shape = array.chunks
+  const data = new (TYPES[array.dtype] ?? Float32Array)(shape.reduce((a, b) => a * b, 1))
+  data.fill(Number(array.fillValue ?? NaN))
+  const stride = shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1))
+  return { data, shape, stride } as unknown as AnyChunk
+}
+
+/** The words of the innermost error. */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? reason(error.cause) : error.message
+}
+
+const withChunkCache = zarr.defineStoreExtension((_store: Store, { most, tell, name }: { most: number; tell: Tell; name: string }) => {
   const cache = new Map<string, { chunk: Promise<AnyChunk>; bytes: number }>()
   let held = 0
+  const forget = (key: string): void => {
+    held -= cache.get(key)?.bytes ?? 0
+    cache.delete(key)
+  }
   const remember = zarr.defineArrayExtension((array) => ({
     async getChunk(coords: number[], options?: Parameters<typeof array.getChunk>[1]): Promise<AnyChunk> {
       const key = `${array.path} ${coords.join(' ')}`
@@ -48,25 +74,25 @@ const withChunkCache = zarr.defineStoreExtension((_store: Store, most: number) =
       if (entry) cache.delete(key) // to the end: the least recently used come first
       else {
         // without the caller's signal: the chunk serves whoever asks next
-        const chunk = array.getChunk(coords, { ...options, signal: undefined })
+        const chunk = array.getChunk(coords, { ...options, signal: undefined }).catch((cause: unknown) => {
+          tell(`Cannot read a part of ${name}: ${reason(cause)}`)
+          setTimeout(() => forget(key), AGAIN_MS)
+          return noData(array) // else zarr-layer asks again at once, for ever
+        })
         entry = { chunk, bytes: 0 }
         const fresh = entry
         reading.chunks += 1
-        void chunk.catch(() => undefined).finally(() => (reading.chunks -= 1))
-        chunk.then(
-          (found) => {
-            if (cache.get(key) !== fresh) return
-            fresh.bytes = (found.data as unknown as { byteLength?: number }).byteLength ?? 0
-            held += fresh.bytes
-            for (const [old, { bytes }] of cache) {
-              if (held <= most) break
-              if (old === key || bytes === 0) continue
-              cache.delete(old)
-              held -= bytes
-            }
-          },
-          () => cache.delete(key)
-        )
+        void chunk.then((found) => {
+          reading.chunks -= 1
+          if (cache.get(key) !== fresh) return
+          fresh.bytes = (found.data as unknown as { byteLength?: number }).byteLength ?? 0
+          held += fresh.bytes
+          for (const [old, { bytes }] of cache) {
+            if (held <= most) break
+            if (old === key || bytes === 0) continue
+            forget(old)
+          }
+        })
       }
       cache.set(key, entry)
       return entry.chunk

@@ -36,6 +36,7 @@ export class ChangeList {
     const { largest, polygons } = this.run
     if (polygons === 0) return 'No change was mapped.'
     const of = largest.length < polygons ? `of the ${largest.length} largest of ${polygons.toLocaleString('en')}` : `of ${polygons.toLocaleString('en')}`
+    if (found === polygons) return found === shown ? String(found) : `First ${shown} of ${found.toLocaleString('en')}`
     return `${found === shown ? found : `First ${shown} of ${found}`} ${of}`
   }
 
