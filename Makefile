@@ -104,7 +104,7 @@ scoreboard: setup-dev
 	@$(BIN)/python tests/benchmarks/scoreboard.py
 
 faults: setup-dev $(DONE)/s3
-	@$(BIN)/python -m pytest --whole -q tests/faults
+	@$(BIN)/python -m pytest --whole -q tests/faults tests/jobs/test_memory.py
 
 sbom: $(DONE)/sbom
 	@mkdir -p dist

@@ -37,6 +37,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in set(long)]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> object:
+    """A test of the marker `row` is one case."""
+    report = yield
+    if (marker := item.get_closest_marker("row")) and (report.failed or (report.when == "call" and report.passed)):
+        report.user_properties.append(("tally", (marker.args[0], int(report.passed), int(report.failed))))
+    return report
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """One Spark for the whole run: two tasks at a time, each tried up to four times."""

@@ -66,15 +66,6 @@ def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"terradrift.spark.{module}.spark_session", start)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> object:
-    """A test of the marker `row` is one case."""
-    report = yield
-    if (marker := item.get_closest_marker("row")) and (report.failed or (report.when == "call" and report.passed)):
-        report.user_properties.append(("tally", (marker.args[0], int(report.passed), int(report.failed))))
-    return report
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     right: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
