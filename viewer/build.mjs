@@ -1,12 +1,13 @@
 // Bundle the page into the folder named as the only argument: index.html and what it loads, nothing from elsewhere.
-import { copyFileSync, mkdirSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const here = dirname(fileURLToPath(import.meta.url))
-const out = process.argv[2]
-if (!out) throw new Error('name the folder to build into')
+const page = process.argv[2]
+if (!page) throw new Error('name the folder to build into')
+const out = `${page}.new` // a page that is served meanwhile stays whole
 
 rmSync(out, { recursive: true, force: true })
 mkdirSync(out, { recursive: true })
@@ -29,3 +30,5 @@ await build({
   logLevel: 'warning',
 })
 copyFileSync(join(here, 'index.html'), join(out, 'index.html'))
+rmSync(page, { recursive: true, force: true })
+renameSync(out, page)

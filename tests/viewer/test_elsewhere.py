@@ -164,9 +164,9 @@ def test_hostile_words_are_shown_and_never_run(
         viewer.page.locator(".changes button").nth(1).click()
         viewer.until("!window.terradrift.map.isMoving()")
         for word in HOSTILE:
-            for name in ("layer", "map", "kinds", "at", "change", "limits", "zone", "compare"):
-                viewer.go(f"{HOME}&{name}={urllib.parse.quote(word, safe='')}")
-            viewer.go(f"{HOME}&{urllib.parse.quote(word, safe='')}=1&year={word.replace('#', '')}")
+            said = urllib.parse.quote(word, safe="")
+            names = ("layer", "map", "year", "kinds", "at", "change", "limits", "zone", "compare", said)
+            viewer.go("&".join(f"{name}={said}" for name in names) + f"&raw={word.replace('#', '')}")
         assert viewer.page.evaluate("window.pwned") is None
         assert viewer.page.evaluate("Object.prototype.pwned") is None
         assert viewer.page.evaluate("document.querySelectorAll('script').length") == 1
