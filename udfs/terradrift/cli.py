@@ -109,8 +109,10 @@ def scene(
 ) -> None:
     """A synthetic mosaic with planted, known changes, in the layout of the public one."""
     from terradrift.scene import write_scene
+    from terradrift.terminal import share_bar
 
-    write_scene(directory, kind=kind, size=size, years=years, seed=seed)
+    with share_bar("scene") as progress:
+        write_scene(directory, kind=kind, size=size, years=years, seed=seed, progress=progress)
     typer.echo(f"scene: {directory} (mosaic.zarr, aoi.geojson, truth.parquet, truth.zarr)")
 
 
