@@ -15,7 +15,7 @@ import shapely
 
 from terradrift.grid import Grid, Window
 from terradrift.report.reduced import Canvas, canvas_of, draw_polygons, read_reduced
-from terradrift.report.tables import batches
+from terradrift.report.tables import batches, kinds_of
 from terradrift.results import RunResult
 
 MAX_OUTLINES = 1500
@@ -77,13 +77,14 @@ def draw_maps(run: RunResult) -> Maps:
         rows = pa.Table.from_batches([batch])
         rows = pa.concat_tables([kept, rows]) if len(kept) else rows
         kept = rows.sort_by([("area_m2", "descending"), ("change_id", "ascending")])[:MAX_OUTLINES]
-    outlines = [_outlined(row) for row in kept.to_pylist()]
+    called = kinds_of(run)
+    outlines = [_outlined(row, called(row["kind"])) for row in kept.to_pylist()]
     return Maps(canvas, score, years, outlines, *_pixel_on_ground(run.grid, canvas.window))
 
 
-def _outlined(row: dict[str, Any]) -> Outlined:
+def _outlined(row: dict[str, Any], kind: str) -> Outlined:
     return Outlined(
-        row["change_id"], row["whole_id"], str(row["kind"]), row["year_mode"], row["area_m2"] / 1e4, row["effect_mean"],
+        row["change_id"], row["whole_id"], kind, row["year_mode"], row["area_m2"] / 1e4, row["effect_mean"],
         shapely.from_wkb(row["geometry"]),
     )  # fmt: skip
 

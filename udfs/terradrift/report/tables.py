@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ SHOWN = 50
 
 LARGE_UNION = 1000
 """With more zones their areas are added, overlaps and all."""
+
+ONE_KIND = "change"
+"""What every change is called where the detector tells no kinds."""
 
 FACTS = ("change_id", "whole_id", "zone", "kind", "year_first", "year_last", "year_mode", "effect_mean", "score_max", "q_min",
          "n_pixels", "area_m2")  # fmt: skip
@@ -83,13 +86,21 @@ def add_areas(run: RunResult) -> Areas:
     by_kind: dict[str, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     by_zone: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     polygons, area = 0, 0.0
+    called = kinds_of(run)
     for batch in batches(run.folder.tables / "change_polygons", ("kind", "zone", "year_mode", "area_m2")):
         rows = pa.Table.from_batches([batch])
-        for name, sums in (("kind", by_kind), ("zone", by_zone)):
-            for row in rows.group_by([name, "year_mode"]).aggregate([("area_m2", "sum")]).to_pylist():
-                sums[row[name]][row["year_mode"]] += row["area_m2_sum"] / 1e4
+        for row in rows.group_by(["kind", "zone", "year_mode"]).aggregate([("area_m2", "sum")]).to_pylist():
+            hectares = row["area_m2_sum"] / 1e4
+            by_kind[called(row["kind"])][row["year_mode"]] += hectares
+            by_zone[row["zone"]][row["year_mode"]] += hectares
         polygons, area = polygons + len(batch), area + pc.sum(batch["area_m2"]).as_py() / 1e4
     return Areas(polygons, area, by_kind, by_zone)
+
+
+def kinds_of(run: RunResult) -> Callable[[str], str]:
+    """What to call the kind of a polygon of this run."""
+    tells_kinds = run.manifest["parameters"]["change"]["kinds"] is not None
+    return lambda kind: kind if tells_kinds else ONE_KIND
 
 
 def largest_changes(run: RunResult) -> list[dict[str, Any]]:
@@ -108,7 +119,8 @@ def largest_changes(run: RunResult) -> list[dict[str, Any]]:
         firsts = [row for batch in batches(folder, FACTS, ds.field("change_id").isin(list(pieces))) for row in batch.to_pylist()]
         wholes = [_whole([row, *pieces[row["change_id"]]]) for row in firsts]
         top = sorted([*(row for row in top if row["change_id"] not in pieces), *wholes], key=_largest_first)[:LARGEST]
-    return top
+    called = kinds_of(run)
+    return [row | {"kind": called(row["kind"])} for row in top]
 
 
 def _largest_first(row: Mapping[str, Any]) -> tuple[float, int]:

@@ -10,12 +10,17 @@ from terradrift.pages.charts import legend, stacked_bars
 from terradrift.pages.html import TextTable, escaped, table
 from terradrift.plan_report import bytes_text
 from terradrift.report.read import Report
-from terradrift.report.tables import SHOWN
+from terradrift.report.tables import ONE_KIND, SHOWN
+from terradrift.stage_names import in_order
 
-KIND_COLOURS = {"step": "#2b7bba", "ramp": "#e08a1e", "unconfirmed": "#8d99a6", "blip": "#8e5ea2", "none": "#5f6b78"}
-
-STAGES = ("score_tiles", "polygonize_changes", "refine_polygons", "export_maps")
-"""In their order; run.json sorts them by name."""
+KIND_COLOURS = {
+    "step": "#2b7bba",
+    "ramp": "#e08a1e",
+    "unconfirmed": "#8d99a6",
+    "blip": "#8e5ea2",
+    "none": "#5f6b78",
+    ONE_KIND: "#2b7bba",
+}
 
 NAMES = ("name", "label", "title", "id", "code")
 """Attributes of a zone by which it is called, the first that is there."""
@@ -139,7 +144,7 @@ def gaps_table(report: Report) -> str:
 
 def tiles_tables(report: Report) -> str:
     """Tiles by state, what they took, and the seconds of every stage."""
-    tiles, seconds = report.tiles, report.run.manifest["seconds"]
+    tiles, seconds = report.tiles, in_order(report.run.manifest["seconds"])
     states = ", ".join(f"{tiles.states[state]:,} {state}" for state in ("done", "empty", "failed") if tiles.states.get(state))
     lines = [
         f"{sum(tiles.states.values()):,} tiles: {states}.",
@@ -152,9 +157,8 @@ def tiles_tables(report: Report) -> str:
         lines.append(f"{tiles.n_bad_norm:,} pixel-years were left out because their vector is not of length one.")
     if tiles.missing_objects:
         lines.append(f"{tiles.missing_objects:,} objects of the mosaic are absent: no data there.")
-    order = [name for name in STAGES if name in seconds] + [name for name in seconds if name not in STAGES]
-    whole = sum(value or 0 for value in seconds.values()) or 1
-    rows = tuple((name, f"{seconds[name] or 0:,.1f}", f"{100 * (seconds[name] or 0) / whole:.0f} %") for name in order)
+    whole = sum(seconds.values()) or 1
+    rows = tuple((name, f"{value:,.1f}", f"{100 * value / whole:.0f} %") for name, value in seconds.items())
     stages = TextTable("", ("stage", "seconds", "share"), rows)
     slow = tuple(
         (row["tile_id"], f"{row['seconds']:.1f}", f"{row['n_valid']:,}", bytes_text(row["bytes_read"])) for row in tiles.slowest

@@ -13,6 +13,8 @@ from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 from rich.console import Console
 from rich.table import Table
 
+from terradrift.stage_names import in_order
+
 LARGEST = 5
 
 
@@ -53,11 +55,22 @@ def _rule(counts: dict[str, Any]) -> str:
     return f"score >= {counts['threshold']:.4g}"
 
 
+def _largest(rows: list[dict[str, Any]], tells_kinds: bool) -> Table:
+    """The kind is left out where the detector tells none: every row would say `unconfirmed`."""
+    kinds = ["kind"] if tells_kinds else []
+    table = Table("change_id", "year", *kinds, "hectares", "effect", "lon, lat", title="largest changes", title_justify="left")
+    for row in rows:
+        where, hectares = f"{row['lon']:.5f}, {row['lat']:.5f}", f"{row['area_m2'] / 10_000:,.2f}"
+        kind = [row["kind"]] if tells_kinds else []
+        table.add_row(str(row["change_id"]), str(row["year_mode"]), *kind, hectares, f"{row['effect_mean']:.3f}", where)
+    return table
+
+
 def print_summary(
     manifest: dict[str, Any], folder: Path, console: Console, waited: Mapping[str, float] = MappingProxyType({})
 ) -> None:
     """Write the summary of run.json for a person; `waited`: seconds before the first stage, by what they were for."""
-    counts, summary, seconds = manifest["counts"], manifest["summary"], {**waited, **manifest["seconds"]}
+    counts, summary, seconds = manifest["counts"], manifest["summary"], in_order({**waited, **manifest["seconds"]})
     console.print(
         f"{counts['tiles']['done']:,} tiles, {counts['pixels_scored']:,} pixels scored, "
         f"{summary['polygons']:,} changes at {_rule(counts)}"
@@ -67,14 +80,7 @@ def print_summary(
         for year, n, hectares in summary["by_year"]:
             table.add_row(str(year), f"{n:,}", f"{hectares:,.1f}")
         console.print(table)
-        table = Table(
-            "change_id", "year", "kind", "hectares", "effect", "lon, lat", title="largest changes", title_justify="left"
-        )
-        for row in summary["largest"]:
-            where = f"{row['lon']:.5f}, {row['lat']:.5f}"
-            hectares = f"{row['area_m2'] / 10_000:,.2f}"
-            table.add_row(str(row["change_id"]), str(row["year_mode"]), row["kind"], hectares, f"{row['effect_mean']:.3f}", where)
-        console.print(table)
+        console.print(_largest(summary["largest"], manifest["parameters"]["change"]["kinds"] is not None))
     for warning in manifest["warnings"]:
         console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
