@@ -26,7 +26,7 @@ demo: setup data/demo/truth.parquet
 data/demo/truth.parquet:
 	@$(BIN)/terradrift scene data/demo
 
-setup: $(DONE)/packages $(DONE)/package $(DONE)/java $(DONE)/jars $(DONE)/viewer
+setup: $(DONE)/packages $(DONE)/package $(DONE)/java $(DONE)/jars $(DONE)/viewer $(DONE)/kernels
 
 setup-dev: $(DONE)/packages-dev setup
 
@@ -93,6 +93,11 @@ viewer: $(DONE)/node
 $(DONE)/node: conf/requirements-node.txt $(DONE)/tools
 	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null || \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/node --require-hashes -r $<
+	@touch $@
+
+$(DONE)/kernels: $(DONE)/jars  # machine code is kept beside the modules; what changes later is compiled when it is first used
+	@echo "kernels"
+	@$(BIN)/python -m terradrift.spark.warm_up
 	@touch $@
 
 $(DONE)/peers: conf/requirements-peers.txt $(DONE)/tools

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 NEED_SPARK = tuple(ROOT / "tests" / room for room in ("spark", "jobs", "sql", "report"))
 
-os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba"))  # before numba is imported, here and in Spark's workers
 settings.register_profile("same_every_time", derandomize=True, deadline=None, database=None)
 settings.load_profile("same_every_time")
 
