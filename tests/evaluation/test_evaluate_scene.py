@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import geopandas as gpd
 import numpy as np
@@ -11,33 +10,13 @@ import pytest
 import zarr
 
 import terradrift as td
-from terradrift.params import params_from
-from terradrift.run import open_run
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.spark
 
-SIZE = 192
-
 
 @pytest.fixture(scope="module")
-def run(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    from terradrift.spark.detect_changes import detect_changes
-
-    folder = tmp_path_factory.mktemp("scene run")
-    td.write_scene(folder / "scene", kind="quiet", size=SIZE, seed=5, chunk=64, shard=128)
-    settings = {
-        "mosaic": str(folder / "scene/mosaic.zarr"),
-        "aoi": str(folder / "scene/aoi.geojson"),
-        "output": str(folder / "out"),
-        "tile_size": 128,
-        "scores": {"annual": [], "robust_z": False},
-        "maps": {"pmtiles": False, "cog": False},
-    }
-    detect_changes(spark, open_run(td.plan(params_from(settings))))
-    return folder / "out", folder / "scene" / "truth.parquet"
+def run(finished_run: Path) -> tuple[Path, Path]:
+    return finished_run / "out", finished_run / "scene" / "truth.parquet"
 
 
 def test_a_scene_is_found(run: tuple[Path, Path], tmp_path: Path) -> None:

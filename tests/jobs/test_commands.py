@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import runpy
@@ -69,10 +70,10 @@ class Workplace:
         return str(path)
 
 
-def process(*command: object, text: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def process(*command: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command as a user starts it; the tests' own Spark is none of its business."""
     return subprocess.run(
-        list(map(str, command)), cwd=ROOT, env=os.environ | environment, input=text, capture_output=True, text=True, check=False,
+        list(map(str, command)), cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False,
         timeout=400,
     )  # fmt: skip
 
@@ -333,23 +334,26 @@ def test_sql_that_spark_cannot_read_is_one_line(
     assert err.count("\n") == 1
 
 
-def test_the_examples_run_in_the_shell(place: Workplace, done: Any) -> None:
+def test_the_examples_run_in_the_shell(
+    spark: SparkSession, place: Workplace, done: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each example as it stands, ended with a semicolon; an error does not end the shell."""
     lon, lat = (float(value) for value in shapely.get_coordinates(done.polygons.geometry.iloc[0].representative_point())[0])
     statements = ["SELECT nothing_at_all", f"SET VAR lon = {lon}", f"SET VAR lat = {lat}", "SET VAR largest = 3"]
     statements += [path.read_text().strip() for path in EXAMPLES]
     text = "".join(f"{statement};\n" for statement in statements) + "quit;\n"
-    ran = process(COMMAND, "sql", place.out(), text=text)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stderr == ""
-    assert "nothing_at_all" in ran.stdout
-    assert "tables: change_polygons, gaps, " in ran.stdout
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    assert main(["sql", str(place.out())]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "nothing_at_all" in out
+    assert "tables: change_polygons, gaps, " in out
     for heading in ("n_polygons", "area_ha", "distance_m", "score_max"):
-        assert heading in ran.stdout, ran.stdout
+        assert heading in out, out
     largest = done.polygons.sort_values("area_m2", ascending=False).change_id.head(3)
-    assert all(str(change_id) in ran.stdout for change_id in largest)
+    assert all(str(change_id) in out for change_id in largest)
     inside = str(done.polygons.change_id.iloc[0])
-    assert any(inside in line and " 0 " in line.replace("│", " ").replace("0.0", "0") for line in ran.stdout.splitlines())
+    assert any(inside in line and " 0 " in line.replace("│", " ").replace("0.0", "0") for line in out.splitlines())
 
 
 def features(archive: Path, zoom: int, layer: str) -> list[dict[str, Any]]:
