@@ -19,6 +19,7 @@ from sections import planning, polygons, scaling, score, tiles
 
 SECTIONS = {
     "score": score.measure,
+    "codecs": score.codecs,
     "scaling": scaling.measure,
     "trace": polygons.trace,
     "polygonize": polygons.polygonize,

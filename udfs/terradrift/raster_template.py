@@ -21,7 +21,8 @@ from terradrift.grid import Grid
 from terradrift.kernels.overview import RESAMPLING
 from terradrift.pyramid import MAX_CHUNK, Level
 
-ZSTD_LEVEL = 3
+ZSTD_LEVEL = 1
+"""Float scores are noise below their first digits: level 3 takes twice the time of level 1 for two hundredths less."""
 
 
 @dataclass(frozen=True)

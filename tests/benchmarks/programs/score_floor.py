@@ -10,7 +10,7 @@ import numpy as np
 from figures import megapixels, report
 
 from terradrift.mosaic import open_mosaic
-from terradrift.score_store import ZSTD_LEVEL
+from terradrift.raster_template import ZSTD_LEVEL
 from terradrift.zarr_chunks import ABSENT, parse_layout
 
 scene, out = Path(sys.argv[1]), Path(sys.argv[2])

@@ -10,13 +10,51 @@ NINE_YEARS = "score stage: 9 years x 64 bands, two annual scores with robust z, 
 OURS = "terradrift, two annual scores"
 
 
-def measure(folder: Path, scale: float) -> Section:
+ALL_BITS = 23
+"""Of the mantissa of a float32."""
+
+STORED = "zstd 1, chunks of 256"
+
+CODECS = {
+    STORED: ("zstd", 1, ALL_BITS, 256),
+    "zstd 3": ("zstd", 3, ALL_BITS, 256),
+    "zstd 6": ("zstd", 6, ALL_BITS, 256),
+    "blosc zstd 3, shuffle": ("shuffle", 3, ALL_BITS, 256),
+    "blosc zstd 3, bitshuffle": ("bitshuffle", 3, ALL_BITS, 256),
+    "zstd 1, chunks of 128": ("zstd", 1, ALL_BITS, 128),
+    "zstd 1, chunks of 512": ("zstd", 1, ALL_BITS, 512),
+    "16 bits, zstd 1": ("zstd", 1, 16, 256),
+    "12 bits, zstd 1": ("zstd", 1, 12, 256),
+    "10 bits, zstd 1": ("zstd", 1, 10, 256),
+    "12 bits, blosc zstd 1, bitshuffle": ("bitshuffle", 1, 12, 256),
+    "12 bits, blosc zstd 3, shuffle": ("shuffle", 3, 12, 256),
+    "12 bits, blosc zstd 3, bitshuffle": ("bitshuffle", 3, 12, 256),
+}
+"""Codec, level, bits of the mantissa that are kept, pixels a side of a chunk."""
+
+
+def codecs(folder: Path, scale: float) -> Section:
+    """Ways to store the float rasters of the default detector with two annual scores."""
+    scene, size = _scene(folder, scale)
+    run_program("input", "score_ours.py", scene, folder / "out", "trajectory")
+    level = next((folder / "out/trajectory/scores").glob("*")) / "scores.zarr/0"
+    rows = tuple(run_program(name, "score_codecs.py", scene, level, *how) for name, how in CODECS.items())
+    title = f"score rasters as they are stored, write and read, scene of {size} pixels a side; bits: of the mantissa, rounded"
+    return Section(title, rows, STORED, "Mpx", float(rows[0].notes["mpx"]))
+
+
+def _scene(folder: Path, scale: float) -> tuple[Path, int]:
     """`scale` 1 is a scene of 1024 pixels a side."""
     import terradrift as td
 
     size = max(256, round(1024 * scale**0.5) // 256 * 256)
-    scene, out = folder / "scene", folder / "out"
-    td.write_scene(scene, kind="quiet", size=size, seed=0)
+    td.write_scene(folder / "scene", kind="quiet", size=size, seed=0)
+    return folder / "scene", size
+
+
+def measure(folder: Path, scale: float) -> Section:
+    """The stage with its floor and its peer."""
+    (scene, size), out = _scene(folder, scale), folder / "out"
     ours = run_program(OURS, "score_ours.py", scene, out, "bitemporal")
     others = [
         run_program("terradrift, calibrated", "score_ours.py", scene, out, "trajectory"),
