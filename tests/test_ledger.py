@@ -15,6 +15,7 @@ from terradrift.ledger import RunFolder, ScoreLedger, TileRecord, latest_run, re
 from terradrift.params import params_from
 from terradrift.planning import plan_run
 from terradrift.run import Run, open_run
+from terradrift.sealed import seal
 from terradrift.status import read_status
 from terradrift.store import Store
 
@@ -23,12 +24,12 @@ NAME = "r000000_c000000"
 
 def record(tile_id: str = NAME, state: str = "done") -> TileRecord:
     row, col = (int(part[1:]) for part in tile_id.split("_"))
-    objects = {"change_score": "absent"}
+    objects = {"scores.zarr/0/change_score/c/0/0": "absent"}
     return TileRecord(tile_id, row, col, 32 * row, 32 * col, 32, 32, state, None, 10, 0, 0, 0, 1, 0.5, 1000, 1 << 20, objects)
 
 
 def text(**changes: Any) -> bytes:
-    return json.dumps({**vars(record()), **changes}).encode()
+    return seal({**vars(record()), "name": NAME, **changes})
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_a_finished_tile_is_not_done_again_and_a_failed_one_is(run: Run) -> None
 def test_a_record_reads_back_as_it_was(tmp_path: Path) -> None:
     ledger = ScoreLedger(str(tmp_path))
     ledger.record(record())
-    assert ledger.read(f"_ledger/{NAME}.json") == vars(record())
+    assert ledger.read(NAME) == {**vars(record()), "name": NAME}
     assert list(ledger.finished()) == [NAME]
     assert list(ScoreLedger(str(tmp_path / "nowhere")).finished()) == []
 
@@ -135,10 +136,10 @@ def puts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_pointer_is_written_last(folder: RunFolder, puts: list[str]) -> None:
     assert not folder.is_complete()
     folder.publish({"counts": {}})
-    assert puts == ["runs/12ab/run.json", "latest.json"]
+    assert puts == ["manifest.json", "run.json", "latest.json"]
     assert folder.is_complete()
     assert latest_run(folder.root) == folder
-    assert json.loads((folder.root / "latest.json").read_text()) == {"run_id": "12ab", "path": "runs/12ab"}
+    assert json.loads((Path(folder.root) / "latest.json").read_text()) == {"run_id": "12ab", "path": "runs/12ab"}
 
 
 def test_the_manifest_names_every_published_file_by_its_hash(folder: RunFolder) -> None:
@@ -148,7 +149,7 @@ def test_the_manifest_names_every_published_file_by_its_hash(folder: RunFolder) 
     assert all(digest == hashlib.sha256((folder.path / name).read_bytes()).hexdigest() for name, digest in files.items())
 
 
-@pytest.mark.parametrize("broken", ["runs/12ab/run.json", "latest.json"])
+@pytest.mark.parametrize("broken", ["manifest.json", "run.json", "latest.json"])
 def test_a_run_that_could_not_be_published_leaves_the_pointer(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
@@ -186,9 +187,9 @@ POINTERS = [None, "", "{", "[]", '"12ab"', "{}", '{"run_id": 7}', '{"run_id": ".
 @pytest.mark.parametrize("pointer", POINTERS)
 def test_a_pointer_that_points_nowhere_is_one_line(folder: RunFolder, pointer: str | None) -> None:
     folder.publish({"counts": {}})
-    (folder.root / "latest.json").unlink()
+    (Path(folder.root) / "latest.json").unlink()
     if pointer is not None:
-        (folder.root / "latest.json").write_text(pointer)
+        (Path(folder.root) / "latest.json").write_text(pointer)
     with pytest.raises(InputError, match=r"^output: ") as refused:
         latest_run(folder.root)
     assert "\n" not in str(refused.value)

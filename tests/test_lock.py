@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,14 @@ def test_the_lock_goes_however_the_run_ends(store: Store, ending: Any) -> None:
     with pytest.raises(ending if isinstance(ending, type) else type(ending)), locked(store):
         raise ending
     assert list(store.keys("")) == []
+
+
+def test_a_run_that_is_told_to_end_leaves_no_lock(store: Store) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), locked(store):
+        signal.raise_signal(signal.SIGTERM)
+    assert list(store.keys("")) == []
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_the_loser_hears_who_holds_it_and_since_when(store: Store) -> None:

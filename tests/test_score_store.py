@@ -109,7 +109,9 @@ def test_zarr_writes_the_same_chunks(tmp_path: Path) -> None:
 def test_an_empty_tile_leaves_no_object(tmp_path: Path) -> None:
     raster = store(tmp_path)
     tile = tiles(raster)[0]
-    assert raster.write_tile(tile, {"change_score": np.full(tile.window.shape, np.nan, np.float32)}) == {"change_score": "absent"}
+    assert raster.write_tile(tile, {"change_score": np.full(tile.window.shape, np.nan, np.float32)}) == {
+        "0/change_score/c/0/0": "absent"
+    }
     assert not (tmp_path / "scores.zarr/0/change_score/c").exists()
     assert np.isnan(raster.read_tile(tile, "change_score")).all()
 

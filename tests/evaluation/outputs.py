@@ -16,7 +16,7 @@ import zarr
 
 import terradrift as td
 from terradrift.aoi import read_aoi
-from terradrift.aoi.tables import write_zones
+from terradrift.aoi.tables import write_frame, zones_frame
 from terradrift.grid import Grid, Window
 from terradrift.kernels.score_block import Recipe
 from terradrift.ledger import RunFolder
@@ -70,7 +70,7 @@ def write_output(
                 store.write_tile(tile, {name: raster[at] for name, raster in values.items()})
     _write_polygons(folder.tables / "raw_polygons", changed & np.isfinite(score), score, min_pixels)
     bounds = GRID.window_bounds(window)
-    write_zones(read_aoi(list(bounds), GRID), GRID, "EPSG:4326", folder.tables / "zones")
+    write_frame(folder.records, "tables/zones", zones_frame(read_aoi(list(bounds), GRID), GRID, "EPSG:4326"))
     folder.publish(
         {"input": {"crs": GRID.crs, "mosaic": str(out / "mosaic.zarr")}, "years": list(years), "window": asdict(window)}
     )

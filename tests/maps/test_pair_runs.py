@@ -19,6 +19,7 @@ from terradrift.maps.tile_columns import SORTED_BY, field_types
 from terradrift.maps.tile_options import TileOptions
 from terradrift.maps.tile_stats import TileStats
 from terradrift.maps.vector_tiles import encode_tiles
+from terradrift.store import Store
 
 OPTIONS = TileOptions(min_zoom=4, max_zoom=8)
 
@@ -33,13 +34,13 @@ def test_pairs_come_back_in_order(rows: int, run_bytes: int, tmp_path: Path, mon
     monkeypatch.setattr(module, "RUN_BYTES", run_bytes)
     whole = polygons()
     batches = [whole.slice(start, rows) for start in range(0, 400, rows)]
-    told = pa.Table.from_batches(list(write_runs(tmp_path, OPTIONS, batches)), RUN)
+    told = pa.Table.from_batches(list(write_runs(Store(str(tmp_path)), OPTIONS, batches)), RUN)
     assert told.num_rows == (1 if run_bytes > 1 else len(batches))
     ranges = tile_ranges(told, 16)
     assert [a.end for a in ranges[:-1]] == [b.first for b in ranges[1:]]
     assert (ranges[0].first, ranges[-1].end) == (0, 2**63 - 1)
     assert 8 <= len(ranges) <= 16
-    runs = open_runs(tmp_path, told["file"].to_pylist())
+    runs = open_runs(Store(str(tmp_path)), told["file"].to_pylist())
     back = pa.Table.from_batches([found for tiles in ranges if (found := read_range(runs, tiles)) is not None])
     assert list(encode_tiles(back.to_batches(), OPTIONS)) == list(
         encode_tiles(sorted_pairs(whole, OPTIONS).to_batches(), OPTIONS)
@@ -57,16 +58,16 @@ def test_rows_of_one_id_in_one_tile_are_in_an_order_of_their_own(tmp_path: Path)
     for name, parts in {"a": [whole], "b": [whole.slice(31), whole.slice(0, 31)]}.items():
         folder = tmp_path / name
         folder.mkdir()
-        files = [run["file"][0].as_py() for part in parts for run in write_runs(folder, OPTIONS, [part])]
+        files = [run["file"][0].as_py() for part in parts for run in write_runs(Store(str(folder)), OPTIONS, [part])]
         (tiles,) = tile_ranges(pa.table({"bytes": [1], "marks": [[5]]}), 1)
-        found.append(read_range(open_runs(folder, files), tiles))
+        found.append(read_range(open_runs(Store(str(folder)), files), tiles))
     tiles_of_each = [list(encode_tiles([rows], OPTIONS)) for rows in found if rows is not None]
     assert len(tiles_of_each[0]) == 5
     assert tiles_of_each[0] == tiles_of_each[1]
 
 
 def test_no_polygons_leave_no_ranges(tmp_path: Path) -> None:
-    told = pa.Table.from_batches(list(write_runs(tmp_path, OPTIONS, [polygons().slice(0, 0)])), RUN)
+    told = pa.Table.from_batches(list(write_runs(Store(str(tmp_path)), OPTIONS, [polygons().slice(0, 0)])), RUN)
     assert tile_ranges(told, 4) == []
     assert tile_ranges(RUN.empty_table(), 4) == []
 

@@ -26,6 +26,7 @@ from pyspark.sql import DataFrame, SparkSession
 from scipy import ndimage
 
 from terradrift.errors import InputError
+from terradrift.records import Ledger
 from terradrift.refine import RefineSettings
 from terradrift.spark import tables
 from terradrift.spark.java import find_java
@@ -106,7 +107,7 @@ def published(
     """A finished run of one output folder, and what its refinement reported."""
     out = tmp_path_factory.mktemp("out")
     run = out / "runs" / "0123456789abcdef"
-    report = refine_polygons(spark, merged(spark, traced), run / "tables", EUROPE)
+    report = refine_polygons(spark, merged(spark, traced), Ledger(str(run)), EUROPE)
     zones = gpd.GeoDataFrame({"zone": [0], "name": ["all"]}, geometry=[shapely.box(15, 52, 16, 53)], crs=4326)
     (run / "tables" / "zones").mkdir()
     zones.to_parquet(run / "tables" / "zones" / "part-0.parquet", write_covering_bbox=True)
@@ -217,7 +218,7 @@ def test_report_counts_rows_and_vertices(
 
 
 def test_checks_name_what_offends(spark: SparkSession, traced: list[shapely.Polygon], folder: Path) -> None:
-    results = run_checks(spark, folder, replace(EUROPE, years=(2017, 2018, 2019)))
+    results = run_checks(spark, Ledger(str(folder.parent)), replace(EUROPE, years=(2017, 2018, 2019)))
     assert [result.name for result in results] == sorted(file.stem for file in (SQL / "checks").glob("*.sql"))
     offended = [(result.name, result.n_rows, result.first_change_id) for result in results if not result.passed]
     assert offended == [("years_are_in_order", len(traced), 1)]
@@ -232,27 +233,27 @@ def test_polygons_that_collapse_are_counted_and_stay_in_raw(spark: SparkSession,
         shapely.Polygon(),
     ]
     settings = replace(UTM, target_crs="EPSG:32633", precision_m=100.0)
-    report = refine_polygons(spark, merged(spark, polygons), tmp_path, settings)
+    report = refine_polygons(spark, merged(spark, polygons), Ledger(str(tmp_path)), settings)
     assert report.lost == {"valid_polygons": 2, "simplified_polygons": 0, "placed_polygons": 1}
     assert (report.rows_in, report.rows_out, report.parts) == (4, 1, 1)
-    kept = read(tmp_path / "change_polygons")
+    kept = read(tmp_path / "tables/change_polygons")
     assert kept.index.tolist() == [1]
     assert kept.crs == pyproj.CRS("EPSG:32633")
-    assert sorted(pq.read_table(tmp_path / "raw_polygons")["change_id"].to_pylist()) == [1, 2, 3, 4]
+    assert sorted(pq.read_table(tmp_path / "tables/raw_polygons")["change_id"].to_pylist()) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("polygons", [[], [shapely.Polygon()]], ids=["no_rows", "only_empty"])
 def test_tables_without_rows_are_tables(spark: SparkSession, tmp_path: Path, polygons: list[shapely.Polygon]) -> None:
-    report = refine_polygons(spark, merged(spark, polygons), tmp_path, UTM)
+    report = refine_polygons(spark, merged(spark, polygons), Ledger(str(tmp_path)), UTM)
     assert (report.rows_in, report.lost["valid_polygons"]) == (len(polygons), len(polygons))
     assert (report.rows_out, report.parts, report.vertices_in, report.vertices_out) == (0, 0, 0, 0)
     for name, schema in [("change_polygons", CHANGE_POLYGONS), ("polygon_parts", POLYGON_PARTS)]:
-        frame = gpd.read_parquet(tmp_path / name)
+        frame = gpd.read_parquet(tmp_path / "tables" / name)
         assert frame.crs == pyproj.CRS(4326)
         assert list(frame.columns) == [field for field in schema.names if field != "bbox"]
-        assert spatial_duckdb().sql(f"SELECT count(*) FROM '{tmp_path / name}/*.parquet'").fetchall() == [(0,)]
+        assert spatial_duckdb().sql(f"SELECT count(*) FROM '{tmp_path}/tables/{name}/*.parquet'").fetchall() == [(0,)]
     if not polygons:
-        assert all(result.passed for result in run_checks(spark, tmp_path, UTM))
+        assert all(result.passed for result in run_checks(spark, Ledger(str(tmp_path)), UTM))
 
 
 def test_a_second_run_replaces_the_first_and_runs_its_input_once(
@@ -265,15 +266,15 @@ def test_a_second_run_replaces_the_first_and_runs_its_input_once(
             seen.add(batch.num_rows)
             yield batch
 
-    refine_polygons(spark, merged(spark, traced[:30]), tmp_path, UTM)
-    once = read(tmp_path / "change_polygons")
+    refine_polygons(spark, merged(spark, traced[:30]), Ledger(str(tmp_path)), UTM)
+    once = read(tmp_path / "tables/change_polygons")
     monkeypatch.setattr(tables, "ROWS_PER_FILE", 10)
     source = merged(spark, traced[:20]).repartition(3).mapInArrow(counted, MERGED_POLYGONS)
-    refine_polygons(spark, source, tmp_path, UTM)
+    refine_polygons(spark, source, Ledger(str(tmp_path)), UTM)
     assert seen.value == 20
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["change_polygons", "polygon_parts", "raw_polygons"]
-    again = read(tmp_path / "change_polygons")
-    files = (tmp_path / "change_polygons").glob("*.parquet")
+    assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == ["change_polygons", "polygon_parts", "raw_polygons"]
+    again = read(tmp_path / "tables/change_polygons")
+    files = (tmp_path / "tables/change_polygons").glob("*.parquet")
     assert sorted(pq.read_metadata(file).num_rows for file in files) == [10, 10]
     pd.testing.assert_frame_equal(pd.DataFrame(again.to_wkb()), pd.DataFrame(once[once.index <= 20].to_wkb()))
 
@@ -387,9 +388,9 @@ def test_an_output_without_a_run_is_refused(spark: SparkSession, tmp_path: Path)
 def test_other_columns_are_refused(spark: SparkSession, tmp_path: Path, traced: list[shapely.Polygon]) -> None:
     frame = merged(spark, traced[:1])
     with pytest.raises(InputError, match=r"merged_polygons.zone: found no such column, expected int"):
-        refine_polygons(spark, frame.drop("zone"), tmp_path, UTM)
+        refine_polygons(spark, frame.drop("zone"), Ledger(str(tmp_path)), UTM)
     with pytest.raises(InputError, match=r"merged_polygons.zone: found bigint, expected int"):
-        refine_polygons(spark, frame.withColumn("zone", frame.zone.cast("long")), tmp_path, UTM)
+        refine_polygons(spark, frame.withColumn("zone", frame.zone.cast("long")), Ledger(str(tmp_path)), UTM)
 
 
 def test_places_that_differ_from_proj_are_refused(
@@ -397,13 +398,13 @@ def test_places_that_differ_from_proj_are_refused(
 ) -> None:
     monkeypatch.setattr(tables, "PLACE_TOLERANCE_PIXELS", -1)
     with pytest.raises(InputError, match=r"refine.crs: Sedona and PROJ place .* apart"):
-        refine_polygons(spark, merged(spark, traced[:1]), tmp_path, UTM)
+        refine_polygons(spark, merged(spark, traced[:1]), Ledger(str(tmp_path)), UTM)
 
 
 def test_a_crs_that_sedona_does_not_know_is_refused(spark: SparkSession, tmp_path: Path, traced: list[shapely.Polygon]) -> None:
     settings = replace(UTM, target_crs="EPSG:6933")  # PROJ has its projection, GeoTools does not
     with pytest.raises(InputError, match=r"refine.crs: Sedona cannot transform WGS 84 / UTM zone 33N to EPSG:6933"):
-        refine_polygons(spark, merged(spark, traced[:1]), tmp_path, settings)
+        refine_polygons(spark, merged(spark, traced[:1]), Ledger(str(tmp_path)), settings)
 
 
 def test_sql_runs_by_hand(tmp_path: Path, folder: Path) -> None:

@@ -16,7 +16,7 @@ import shapely
 
 import terradrift as td
 from terradrift.aoi import read_aoi
-from terradrift.aoi.tables import write_zones
+from terradrift.aoi.tables import write_frame, zones_frame
 from terradrift.grid import Grid, Window
 from terradrift.kernels.score_block import Recipe
 from terradrift.ledger import RunFolder
@@ -93,7 +93,8 @@ def write_run(out: Path, values: Mapping[str, np.ndarray] | None = None, **manif
             tile = store.tile(row, col)
             at = tile.window.slices(window)
             store.write_tile(tile, {name: raster[(..., *at)] for name, raster in values.items() if name in names})
-    write_zones(read_aoi(zones or list(GRID.window_bounds(window)), GRID), GRID, "EPSG:4326", folder.tables / "zones")
+    area = read_aoi(zones or list(GRID.window_bounds(window)), GRID)
+    write_frame(folder.records, "tables/zones", zones_frame(area, GRID, "EPSG:4326"))
     changes = change_polygons(values)
     write_changes(changes, folder.maps / "changes.pmtiles", str(manifest.get("attribution", "")))
     points = changes.geometry.representative_point()

@@ -26,14 +26,15 @@ _UsageError: Any = typer.BadParameter.__bases__[0]
 """A wrong command, option or argument; typer has a click of its own and exports only this class's children."""
 
 RunFile = Annotated[Path, typer.Argument(help="Run file (YAML).", show_default=False)]
-Output = Annotated[Path, typer.Argument(help="Output folder of a run.", show_default=False)]
+Output = Annotated[str, typer.Argument(help="Output of a run: a folder, or an s3:// prefix.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Master = Annotated[str | None, typer.Option(help="Spark master; default: all cores of this machine.")]
 
 
 @app.command()
 def plan(
     run_file: RunFile,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     with_probe: Annotated[bool, typer.Option("--probe", help="Score three tiles to measure the unit costs.")] = False,
 ) -> None:
     """Tiles, requests, bytes, memory and cost of a run, from metadata alone: no Spark, and no pixel without --probe."""
@@ -53,9 +54,7 @@ def plan(
 def run(
     run_file: RunFile,
     master: Master = None,
-    resume: Annotated[
-        bool, typer.Option("--resume/--fresh", help="Keep finished tiles of the same run, or do all again.")
-    ] = True,
+    resume: Annotated[bool, typer.Option("--resume/--fresh", help="Keep what is done of the same run, or do all again.")] = True,
     allow_partial: Annotated[bool, typer.Option(help="Publish although tiles failed.")] = False,
 ) -> None:
     """The whole job: scores, polygons, tables and maps."""
@@ -65,7 +64,7 @@ def run(
 
 
 @app.command()
-def status(out: Output, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def status(out: Output, as_json: AsJson = False) -> None:
     """What is finished in an output folder, from its records alone."""
     from terradrift.status import print_status, read_status
 
@@ -85,6 +84,28 @@ def report(
     from terradrift.report import write_report
 
     typer.echo(f"report: {write_report(out, html)}")
+
+
+@app.command()
+def verify(
+    out: Output, recompute: Annotated[int, typer.Option(help="Score so many random tiles again.")] = 0, as_json: AsJson = False
+) -> None:
+    """Read every object of an output again and compare it with its hash; exit code 4 where one differs."""
+    from terradrift.verify import verify_and_tell
+
+    verify_and_tell(out, recompute, as_json, typer.echo)
+
+
+@app.command()
+def clean(
+    out: Output,
+    keep: Annotated[int, typer.Option(min=1, help="Finished runs to keep, the latest among them.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
+) -> None:
+    """Remove runs and scores that the latest run does not need, and what was left half written."""
+    from terradrift.clean import clean_and_tell
+
+    clean_and_tell(out, keep, dry_run, typer.echo)
 
 
 @app.command()
@@ -135,7 +156,7 @@ def evaluate(
     out: Output,
     truth: Annotated[Path, typer.Option(help="truth.parquet of a scene, vector file of sites with a year, or labelled sample.")],
     rest_is_stable: Annotated[bool, typer.Option("--rest-is-stable", help="The file holds every change of the area.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     html: Annotated[Path | None, typer.Option(help="Page to write: figures, curves, worst mistakes.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Table to write: metric, group, value, low, high.")] = None,
 ) -> None:

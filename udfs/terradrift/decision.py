@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,14 @@ class DecisionRule:
     fdr: float | None
     """A candidate is mapped when its q is at most this."""
     polygons: Polygons
+
+    @property
+    def identity(self) -> str:
+        """16 hex digits that change with whatever the decision on a pixel or polygon depends on, besides the scores."""
+        calibration = self.calibration
+        curves = "" if calibration is None else hashlib.sha256(calibration.q.tobytes()).hexdigest()
+        rule = (self.years, self.candidates, self.threshold, self.high, curves, self.fdr, self.polygons)
+        return hashlib.sha256(repr(rule).encode()).hexdigest()[:16]
 
     def decide(self, window: Window) -> Decision:
         """Read the window's scores and apply the rule, pixel by pixel."""

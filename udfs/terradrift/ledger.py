@@ -1,96 +1,88 @@
-"""Where a run keeps what it did: one record a finished tile, one file a run, and the pointer to the last complete run.
+"""Where a run lies, what it published, and the pointer to the last complete run.
 
-State lives in the output folder, never in the driver: a record is written strictly after the tile's data, a run's file
-after all its tables and maps, the pointer last.
+A run's file is written after all its tables and maps, the pointer last.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from terradrift.errors import DamagedError, InputError, StoreError
+from terradrift.records import Ledger, ScoreLedger, TileRecord, is_there
+from terradrift.sealed import Written, seal, written
 from terradrift.store import Store, open_store
 
-
-@dataclass(frozen=True)
-class TileRecord:
-    """What is known of one scored tile: a row of the `tiles` table."""
-
-    tile_id: str
-    row: int
-    col: int
-    y0: int
-    x0: int
-    height: int
-    width: int
-    state: str
-    """done | empty (no valid pixel) | failed"""
-    error: str | None
-    n_valid: int
-    n_bad_norm: int
-    missing_objects: int
-    absent_years: int
-    attempts: int
-    seconds: float
-    bytes_read: int
-    peak_rss: int
-    """Peak resident memory of the worker, bytes."""
-    objects: Mapping[str, str]
-    """sha256 of the tile's shard of every array, or `absent`."""
+__all__ = [
+    "Ledger",
+    "RunFolder",
+    "ScoreLedger",
+    "TileRecord",
+    "code_version",
+    "identity",
+    "latest_run",
+    "published",
+    "read_manifest",
+]
 
 
-@dataclass(frozen=True)
-class ScoreLedger:
-    """Records of the tiles of one set of scores."""
-
-    url: str
-    """`OUT/scores/<score_id>`"""
-
-    @property
-    def store(self) -> Store:
-        return open_store(self.url)
-
-    def record(self, tile: TileRecord) -> None:
-        """Write a tile's record; call it after the tile's data are written."""
-        self.store.put(f"_ledger/{tile.tile_id}.json", json.dumps(asdict(tile), sort_keys=True).encode())
-
-    def finished(self) -> Iterator[str]:
-        """Ids of the tiles with a record of success."""
-        for key in self.store.keys("_ledger"):
-            if key.endswith(".json") and (record := self.read(key)) is not None and record.get("state") != "failed":
-                yield str(record["tile_id"])
-
-    def read(self, key: str) -> dict[str, Any] | None:
-        """One record, or None where it is cut or not a record."""
-        try:
-            record = json.loads(self.store.get(key) or b"")
-        except (ValueError, DamagedError):
-            return None
-        return record if isinstance(record, dict) and "tile_id" in record else None
+WORK = "_work"
+"""Prefix of fragments, reports of stages and the like in a run: removed when it is published."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folders of one run: `OUT/scores/<score_id>` and `OUT/runs/<run_id>`."""
+    """Where one run writes: `OUT/scores/<score_id>` and `OUT/runs/<run_id>`, in a folder or on S3."""
 
-    root: Path
+    root: str
+    """OUT: a folder or a URL."""
     score_id: str
     run_id: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", str(self.root))
+
+    @property
+    def store(self) -> Store:
+        return open_store(self.root)
+
+    @property
+    def scores_url(self) -> str:
+        return f"{self.root}/scores/{self.score_id}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.root}/runs/{self.run_id}"
+
+    @cached_property
+    def ledger(self) -> ScoreLedger:
+        """Records of the scores."""
+        return ScoreLedger(self.scores_url)
+
+    @cached_property
+    def records(self) -> Ledger:
+        """Records of the run's own objects."""
+        return Ledger(self.url)
+
+    @cached_property
+    def work_records(self) -> Ledger:
+        """Records of what is removed when the run is published."""
+        return Ledger(f"{self.url}/{WORK}")
+
+    # The same as paths, for what reads a folder with other libraries.
+
     @property
     def scores(self) -> Path:
-        return self.root / "scores" / self.score_id
+        return self._local(self.scores_url)
 
     @property
     def path(self) -> Path:
-        return self.root / "runs" / self.run_id
+        return self._local(self.url)
 
     @property
     def tables(self) -> Path:
@@ -103,50 +95,104 @@ class RunFolder:
     @property
     def work(self) -> Path:
         """Fragments, tile pairs: removed when the run is published."""
-        return self.path / "_work"
+        return self.path / WORK
 
-    @cached_property
-    def ledger(self) -> ScoreLedger:
-        return ScoreLedger(str(self.scores))
+    def _local(self, url: str) -> Path:
+        path = open_store(url).local_path
+        if path is None:
+            raise InputError(f"output: found {self.root}; expected a folder; copy the run to one to use it here")
+        return path
 
     def is_complete(self) -> bool:
         """Whether this run was published."""
-        return (self.path / "run.json").is_file()
+        return self.records.store.size("run.json") is not None
 
     def publish(self, manifest: Mapping[str, Any]) -> None:
-        """Write run.json with the hash of every published file, then switch the pointer."""
-        files = {str(path.relative_to(self.path)): _sha256(path) for path in sorted(self.path.rglob("*")) if _is_published(path)}
-        document = {"run_id": self.run_id, "score_id": self.score_id, **manifest, "files": files}
-        store = open_store(str(self.root))
-        store.put(f"runs/{self.run_id}/run.json", json.dumps(document, indent=1, sort_keys=True).encode())
+        """Write the list of the scores' files, then run.json with the hash of every published file, then the pointer.
+
+        Raises StoreError where an object that a record names is not there as it was written.
+        """
+        scores = {key: value._asdict() for key, value in published(self.ledger, tiles_apart=True).items()}
+        told = {"score_id": self.score_id, "files": scores, "records": digest_of_records(self.ledger)}
+        if self.ledger.store.get("manifest.json") != (data := seal(told)):  # runs that share the scores leave it as it is
+            self.ledger.store.put("manifest.json", data)
+        files = {key: value.sha256 for key, value in published(self.records).items()}
+        document = {**manifest, "run_id": self.run_id, "score_id": self.score_id, "files": files}
+        self.records.store.put("run.json", seal(document | {"records": digest_of_records(self.records)}))
         self.point()
+
+    def clean_work(self) -> None:
+        """Remove fragments, reports of stages and other intermediate objects."""
+        self.records.store.clear(WORK)
 
     def point(self) -> None:
         """Make this run the latest, atomically."""
         pointer = {"run_id": self.run_id, "path": f"runs/{self.run_id}"}
-        open_store(str(self.root)).put("latest.json", json.dumps(pointer).encode())
+        self.store.put("latest.json", json.dumps(pointer).encode())
 
 
-def latest_run(root: Path) -> RunFolder:
-    """The last published run of an output folder. Raises InputError where there is none."""
-    pointer = _read_json(root / "latest.json", f"output: found no finished run in {root}; expected the output folder of a run")
+NOT_PUBLISHED = ("run.json", "manifest.json")
+
+
+def published(ledger: Ledger, tiles_apart: bool = False) -> dict[str, Written]:
+    """Every object of a run or of scores that is for others to read, with its hash: as recorded, else read back.
+
+    tiles_apart: leave out what the records of tiles and blocks of overviews tell, which may be millions.
+    """
+    store = ledger.store
+    sizes = {key: size for key, size in store.entries("") if is_published(key)}
+    found: dict[str, Written] = {}
+    for name, record in ledger.records():
+        if record is None:
+            continue
+        objects = {key: value for key, value in record["objects"].items() if is_published(key)}
+        if not is_there(objects, sizes):
+            raise StoreError(f"{store.url}: found objects missing or changed that record {name} names; run again with --fresh")
+        is_tile = tiles_apart and ("tile_id" in record or "block" in record)
+        for key, value in objects.items():
+            sizes.pop(key, None)
+            if isinstance(value, Written) and not is_tile:
+                found[key] = value
+    for key in sizes:
+        found[key] = written(store.get(key) or b"")
+    return dict(sorted(found.items()))
+
+
+def is_published(key: str) -> bool:
+    """Whether an object of a run or of scores is for others to read."""
+    return key not in NOT_PUBLISHED and not any(part.startswith((".", "_")) for part in key.split("/"))
+
+
+def digest_of_records(ledger: Ledger, names: Iterable[str] | None = None) -> dict[str, Any]:
+    """How many records there are, and a hash of them all: none may be lost."""
+    digest, count = hashlib.sha256(), 0
+    for name, record in ledger.records(names):
+        if record is not None:
+            count += 1
+            digest.update(f"{name} {record['objects']}\n".encode())
+    return {"count": count, "sha256": digest.hexdigest()}
+
+
+def latest_run(root: Path | str) -> RunFolder:
+    """The last published run of an output. Raises InputError where there is none."""
+    store = open_store(str(root))
+    pointer = _read_json(store, "latest.json", f"output: found no finished run in {root}; expected the output folder of a run")
     run_id = pointer.get("run_id")
     if not isinstance(run_id, str) or not run_id.isalnum():
-        raise InputError(f"output: {root / 'latest.json'}: found run_id {run_id!r}; expected the name of a run; run it again")
-    manifest = _read_json(
-        root / "runs" / run_id / "run.json", f"output: found no run.json of run {run_id} in {root}; run it again"
-    )
+        raise InputError(f"output: {root}/latest.json: found run_id {run_id!r}; expected the name of a run; run it again")
+    otherwise = f"output: found no run.json of run {run_id} in {root}; run it again"
+    manifest = _read_json(store, f"runs/{run_id}/run.json", otherwise)
     score_id = manifest.get("score_id")
     if not isinstance(score_id, str) or not score_id.isalnum():
         raise InputError(
             f"output: run {run_id} in {root}: found score_id {score_id!r}; expected the name of scores; run it again"
         )
-    return RunFolder(root, score_id, run_id)
+    return RunFolder(str(root), score_id, run_id)
 
 
 def read_manifest(run: RunFolder) -> dict[str, Any]:
     """run.json of a published run."""
-    return _read_json(run.path / "run.json", f"output: found no run.json in {run.path}; expected a finished run")
+    return _read_json(run.records.store, "run.json", f"output: found no run.json in {run.url}; expected a finished run")
 
 
 def identity(*parts: Any) -> str:
@@ -166,22 +212,12 @@ def code_version() -> str:
     return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
-def _is_published(path: Path) -> bool:
-    return path.is_file() and "_work" not in path.parts and path.name != "run.json" and not path.name.startswith((".", "_"))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read_json(path: Path, otherwise: str) -> dict[str, Any]:
+def _read_json(store: Store, key: str, otherwise: str) -> dict[str, Any]:
+    """A JSON object, sealed or not, or InputError(otherwise)."""
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as cause:
-        if isinstance(cause, FileNotFoundError | NotADirectoryError | ValueError):
-            raise InputError(otherwise) from cause
-        raise StoreError(f"cannot read {path}: {os.strerror(cause.errno or 0)}") from cause
+        document = json.loads(store.get(key) or b"")
+    except (ValueError, DamagedError) as cause:
+        raise InputError(otherwise) from cause
     if not isinstance(document, dict):
         raise InputError(otherwise)
     return document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -71,9 +72,13 @@ def locked(store: Store, clock: Clock = time.time, heartbeat_seconds: float = HE
     ended = threading.Event()
     thread = threading.Thread(target=_beat, args=(lock, ended, heartbeat_seconds), daemon=True)
     thread.start()
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None  # ends like Ctrl-C: tidily
     try:
         yield lock
     finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
         ended.set()
         thread.join()
         if sys.exc_info()[0] is None:

@@ -16,7 +16,9 @@ from terradrift.grid import Window
 from terradrift.kernels.overview import halved
 from terradrift.pyramid import BLOCK, SPAN, Level
 from terradrift.raster_template import RasterArray
+from terradrift.records import Ledger
 from terradrift.score_store import RasterStore
+from terradrift.sealed import Written, under
 from terradrift.statistics import count_plane
 from terradrift.zarr_planes import PlaneReader
 
@@ -54,24 +56,35 @@ def coarser_blocks(blocks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def write_overviews(
-    raster: RasterStore, arrays: Sequence[RasterArray], made: Sequence[Level], row: int, col: int
+    raster: RasterStore,
+    arrays: Sequence[RasterArray],
+    made: Sequence[Level],
+    row: int,
+    col: int,
+    ledger: Ledger | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Make block (row, col) of the levels of one pass (none: count alone) of every array that has overviews.
+
+    With a ledger, a record of the block follows its shards.
 
     The same bytes for the same block, whoever does it and however often. Gives the counts of the values at full resolution
     (COUNT_SCHEMA). Memory is that of one plane and of the levels of one array. Raises StoreError where a level cannot be read
     or written.
     """
     base = made[0].source if made else 0
+    written: dict[str, Written | str] = {}
     for array in arrays:
         if array.overview:
             slabs = CountedSlabs(array, PlaneReader(raster.store, raster.layout(array.name, base)))
             if made:
-                write_levels(raster, array, made, slabs, row, col)
+                written |= write_levels(raster, array, made, slabs, row, col)
             else:
                 slabs.count_all(Window(row * BLOCK, col * BLOCK, BLOCK, BLOCK).intersection(raster.levels[0].window))
             if base == 0:
                 yield from slabs.counts
+    if ledger is not None and made:
+        name = f"overviews_{raster.name}_{made[0].number}_r{row:06d}_c{col:06d}"
+        ledger.write(name, under(raster.name, written), block=[row, col])
 
 
 @dataclass
@@ -96,8 +109,11 @@ class CountedSlabs:
             pass
 
 
-def write_levels(raster: RasterStore, array: RasterArray, made: Sequence[Level], source: Slabs, row: int, col: int) -> None:
+def write_levels(
+    raster: RasterStore, array: RasterArray, made: Sequence[Level], source: Slabs, row: int, col: int
+) -> dict[str, Written | str]:
     """Make block (row, col) of the levels of one pass of one array; `made` may begin with level 0, a copy of its source."""
+    written: dict[str, Written | str] = {}
     base = made[0].source
     block = Window(row * BLOCK, col * BLOCK, BLOCK, BLOCK).intersection(raster.levels[base].window)
     if block is None:
@@ -118,5 +134,7 @@ def write_levels(raster: RasterStore, array: RasterArray, made: Sequence[Level],
                     rows, cols = window.coarser(1 << (number - base)).slices(blocks[number])
                     shards[number][(*planes, rows, cols)] = values
         for number, values in shards.items():
-            raster.write_shard(array.name, number, (*at, row, col), values)
+            key, found = raster.write_shard(array.name, number, (*at, row, col), values)
+            written[key] = found
             BUFFERS.give(values)
+    return written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from terradrift.memory import MIB, TASK_MEMORY_VARIABLE, allowed_task_memory, ta
 from terradrift.mosaic import Mosaic, open_mosaic
 from terradrift.params import Change, Params, load_params
 from terradrift.refine import RefineSettings
+from terradrift.store import open_store
 from terradrift.strata_map import StrataMap, read_strata_map
 
 MAX_SQUARES = 1 << 18
@@ -93,6 +95,10 @@ class Plan:
         y0, x0 = int(self.rows[k]) * self.tile_size, int(self.cols[k]) * self.tile_size
         return Window(y0, x0, int(height[k]), int(width[k]))
 
+    def tile_ids(self) -> Iterator[str]:
+        """Names of all tiles."""
+        return (f"r{row:06d}_c{col:06d}" for row, col in zip(self.rows.tolist(), self.cols.tolist(), strict=True))
+
     @property
     def pixel_m(self) -> float:
         """Height of a pixel on the ground in metres."""
@@ -123,7 +129,8 @@ def plan_run(params: Params | str) -> Plan:
     """
     params = params if isinstance(params, Params) else load_params(params)
     mosaic = open_mosaic(params.mosaic, params.variable, params.quantization)
-    _check_output(Path(params.output), mosaic)
+    if (folder := open_store(params.output).local_path) is not None:
+        _check_output(folder, mosaic)
     mosaic.check_tile_size(params.tile_size)
     years = mosaic.select_years(params.years)
     zones = read_aoi(params.aoi, mosaic.grid)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,17 +15,17 @@ import pyarrow as pa
 import shapely
 
 from terradrift.aoi import Zones
-from terradrift.errors import InputError
+from terradrift.errors import DamagedError, InputError
 from terradrift.estimate import sampled_keys
 from terradrift.grid import Window
 from terradrift.kernels.gram import gram
 from terradrift.kernels.quantize import UNIT_PRODUCT
-from terradrift.ledger import RunFolder, code_version, identity
+from terradrift.ledger import WORK, RunFolder, code_version, identity
 from terradrift.mosaic import ReadReport
 from terradrift.planning import Plan
 from terradrift.raster_template import RasterArray
 from terradrift.score_store import CHANGED, DECOY_ARRAYS, Q, RasterStore, raster_store, score_arrays
-from terradrift.store import open_store
+from terradrift.sealed import seal, unseal
 
 IDENTITY_BYTES = 4096
 """First and last bytes of a sampled object that go into the name of the input."""
@@ -49,43 +47,38 @@ class Run:
 
     @cached_property
     def scores(self) -> RasterStore:
-        return self._raster(self.folder.scores / "scores.zarr")
+        return self._raster(f"{self.folder.scores_url}/scores.zarr")
 
     @cached_property
     def decoys(self) -> RasterStore:
         """On the lattice; only with calibration."""
         step = self.plan.recipe.lattice
-        path, plan = self.folder.scores / "decoys.zarr", self.plan
-        return raster_store(str(path), plan.grid.coarser(step), plan.window.coarser(step), plan.tile_size // step)
+        plan = self.plan
+        return raster_store(
+            f"{self.folder.scores_url}/decoys.zarr", plan.grid.coarser(step), plan.window.coarser(step), plan.tile_size // step
+        )
 
     @cached_property
     def decision(self) -> RasterStore:
-        return self._raster(self.folder.path / "change.zarr")
+        return self._raster(f"{self.folder.url}/change.zarr")
 
-    def _raster(self, path: Path) -> RasterStore:
-        return raster_store(str(path), self.plan.grid, self.plan.window, self.plan.tile_size)
+    def _raster(self, url: str) -> RasterStore:
+        return raster_store(url, self.plan.grid, self.plan.window, self.plan.tile_size)
 
     def report(self, stage: str) -> dict[str, Any] | None:
         """What a finished stage reported; None where it has not finished."""
         try:
-            return dict(json.loads(self._report(stage).read_bytes()))
-        except (OSError, ValueError):
+            return unseal(self.folder.records.store.get(_report(stage)))
+        except DamagedError:
             return None
 
     def write_report(self, stage: str, report: Mapping[str, Any]) -> None:
         """Say that a stage is finished; its outputs are whole by then."""
-        open_store(str(self.folder.work)).put(f"{stage}.json", json.dumps(report, default=str).encode())
+        self.folder.records.store.put(_report(stage), seal(report))
 
     def forget(self, stage: str) -> None:
         """Take the report of a stage back: it is about to run again."""
-        self._report(stage).unlink(missing_ok=True)
-
-    def _report(self, stage: str) -> Path:
-        return self.folder.work / f"{stage}.json"
-
-    def clean_work(self) -> None:
-        """Remove fragments, reports and other intermediate files."""
-        shutil.rmtree(self.folder.work, ignore_errors=True)
+        self.folder.records.store.delete(_report(stage))
 
     def unfinished(self) -> pa.Table:
         """Tiles without a record of success, those that read most first: columns seq, row, col."""
@@ -97,6 +90,10 @@ class Run:
         order = open_[np.argsort(-plan.read_pixels[open_], kind="stable")]
         tiles = np.stack([plan.rows[order], plan.cols[order]], axis=1)
         return pa.table({"seq": np.arange(len(tiles)), "row": tiles[:, 0], "col": tiles[:, 1]})
+
+
+def _report(stage: str) -> str:
+    return f"{WORK}/{stage}.json"
 
 
 def open_run(plan: Plan, *, allow_partial: bool = False) -> Run:
@@ -132,7 +129,7 @@ def run_folder(plan: Plan) -> RunFolder:
         {name: value for name, value in plan.params.canonical(scores_only=only).items() if name not in by_content}
         for only in (False, True)
     )
-    return RunFolder(Path(plan.params.output), identity(source, scores), identity(source, everything))
+    return RunFolder(plan.params.output, identity(source, scores), identity(source, everything))
 
 
 def _area_identity(zones: Zones) -> str:

@@ -5,7 +5,6 @@ The driver writes all metadata before any task starts; tasks only put shard obje
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ from terradrift.kernels.strata import STRATUM_NODATA
 from terradrift.kernels.templates import DECOYS
 from terradrift.pyramid import MAX_CHUNK, Level, levels
 from terradrift.raster_template import RasterArray, Template
+from terradrift.sealed import ABSENT as ABSENT_OBJECT
+from terradrift.sealed import Written, written
 from terradrift.store import Store, open_store
 from terradrift.zarr_chunks import ABSENT, ArrayLayout, parse_layout
 
@@ -148,20 +149,26 @@ class RasterStore:
         """Layout of an array, as its metadata say."""
         return _layout(self.url, f"{level}/{name}")
 
-    def write_tile(self, tile: Tile, rasters: Mapping[str, npt.NDArray[Any]]) -> dict[str, str]:
-        """Put one shard of every array; gives the sha256 of each object, or `absent` where all is the fill value."""
-        return {name: self.write_shard(name, 0, self._shard(self.layout(name), tile), values) for name, values in rasters.items()}
+    def write_tile(self, tile: Tile, rasters: Mapping[str, npt.NDArray[Any]]) -> dict[str, Written | str]:
+        """Put one shard of every array; gives what was written by key, or ABSENT where all is the fill value."""
+        return dict(self.write_shard(name, 0, self._shard(self.layout(name), tile), values) for name, values in rasters.items())
 
-    def write_shard(self, name: str, level: int, at: tuple[int, ...], values: npt.NDArray[Any]) -> str:
-        """Put shard (..., row, col) of a level; gives the sha256 of the object, or `absent` where all is the fill value."""
+    def write_shard(self, name: str, level: int, at: tuple[int, ...], values: npt.NDArray[Any]) -> tuple[str, Written | str]:
+        """Put shard (..., row, col) of a level; gives its key and what was written, or ABSENT where all is the fill value."""
         layout = self.layout(name, level)
+        key = layout.key(at)
         data = layout.encode_shard(values)
         if data is None:
-            return "absent"
-        self.store.put(layout.key(at), data.data)
-        digest = hashlib.sha256(data.data).hexdigest()
+            return key, ABSENT_OBJECT
+        self.store.put(key, data.data)
+        found = written(data.data)
         BUFFERS.give(data)
-        return digest
+        return key, found
+
+    @property
+    def name(self) -> str:
+        """The store's own name: what its keys begin with in records."""
+        return self.url.rpartition("/")[2]
 
     def read_tile(self, tile: Tile, name: str) -> npt.NDArray[Any]:
         """One tile of an array, (..., y, x); a missing shard is the fill value."""

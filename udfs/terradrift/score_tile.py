@@ -18,6 +18,7 @@ from terradrift.kernels.strata import Strata
 from terradrift.ledger import ScoreLedger, TileRecord
 from terradrift.mosaic import Mosaic, ReadReport
 from terradrift.score_store import RasterStore
+from terradrift.sealed import under
 from terradrift.strata_map import StrataMap
 
 
@@ -57,9 +58,9 @@ def score_tile(
         _, valid, bad = score_pixels(block.codes, recipe, inside[y, x], strata, classes, part)
         n_valid += valid
         n_bad_norm += bad
-    objects = rasters.scores.write_tile(tile, scored.rasters)
-    if rasters.decoys is not None:
-        objects |= rasters.decoys.write_tile(rasters.decoys.tile(tile.row, tile.col), scored.decoys)
+    objects = under(rasters.scores.name, rasters.scores.write_tile(tile, scored.rasters))
+    if (decoys := rasters.decoys) is not None:
+        objects |= under(decoys.name, decoys.write_tile(decoys.tile(tile.row, tile.col), scored.decoys))
     for raster in (*scored.rasters.values(), *scored.decoys.values()):
         BUFFERS.give(raster)
     record = TileRecord(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,24 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from terradrift.errors import InputError
-from terradrift.ledger import ScoreLedger
+from terradrift.errors import DamagedError, InputError
+from terradrift.lock import LOCK
+from terradrift.records import ScoreLedger
+from terradrift.store import Store, open_store
 
 
-def read_status(out: Path) -> dict[str, Any]:
-    """Runs and their scores: published or not, tiles by state. Raises InputError where `out` is no output folder."""
-    if not any((out / name).is_dir() for name in ("scores", "runs")):
+def read_status(out: Path | str) -> dict[str, Any]:
+    """Runs and their scores: published or not, tiles by state, the lock. Raises InputError where `out` is no output."""
+    store = open_store(str(out))
+    found: dict[str, set[str]] = {"scores": set(), "runs": set()}
+    for kind, names in found.items():
+        names.update(key.split("/")[1] for key in store.keys(kind) if key.count("/") > 1)
+    if not any(found.values()):
         raise InputError(f"output: found no scores or runs in {out}; expected the output folder of a run")
-    latest = _json(out / "latest.json").get("run_id")
-    scores = [_score_status(path) for path in sorted((out / "scores").glob("*")) if path.is_dir()]
-    runs = [_run_status(path, latest) for path in sorted((out / "runs").glob("*")) if path.is_dir()]
-    return {"output": str(out), "latest": latest, "scores": scores, "runs": runs}
+    latest = _json(store, "latest.json").get("run_id")
+    scores = [_score_status(ScoreLedger(f"{store.url}/scores/{name}"), name) for name in sorted(found["scores"])]
+    runs = [_run_status(store.at(f"runs/{name}"), name, latest) for name in sorted(found["runs"])]
+    return {"output": str(out), "latest": latest, "lock": _json(store, LOCK) or None, "scores": scores, "runs": runs}
 
 
 def print_status(status: dict[str, Any], console: Console) -> None:
@@ -31,34 +38,37 @@ def print_status(status: dict[str, Any], console: Console) -> None:
         numbers = [f"{row[name]:,}" for name in ("done", "empty", "failed")]
         table.add_row(row["score_id"], *numbers, f"{row['seconds']:,.1f}", f"{row['bytes_read']:,}")
     console.print(table)
+    if (lock := status["lock"]) is not None:
+        alive = max(0, round(time.time() - float(lock.get("heartbeat") or 0)))
+        console.print(f"at work: process {lock.get('pid')} on {lock.get('host')}, last sign of life {alive} s ago", markup=False)
     table = Table("run", "scores", "state", "polygons", "seconds")
     for row in status["runs"]:
         table.add_row(row["run_id"], row["score_id"] or "", row["state"], str(row["polygons"] or ""), str(row["seconds"] or ""))
     console.print(table)
 
 
-def _score_status(path: Path) -> dict[str, Any]:
-    ledger, states, seconds, read = ScoreLedger(str(path)), Counter[str](), 0.0, 0
-    for key in ledger.store.keys("_ledger"):
-        if (record := ledger.read(key)) is not None:
+def _score_status(ledger: ScoreLedger, name: str) -> dict[str, Any]:
+    states, seconds, read = Counter[str](), 0.0, 0
+    for _, record in ledger.records():
+        if record is not None and "tile_id" in record:
             states[str(record.get("state"))] += 1
             seconds += record.get("seconds", 0.0)
             read += record.get("bytes_read", 0)
     counts = {state: states[state] for state in ("done", "empty", "failed")}
-    return {"score_id": path.name, **counts, "seconds": round(seconds, 1), "bytes_read": read}
+    return {"score_id": name, **counts, "seconds": round(seconds, 1), "bytes_read": read}
 
 
-def _run_status(path: Path, latest: str | None) -> dict[str, Any]:
-    manifest = _json(path / "run.json")
-    state = "not finished" if not manifest else "latest" if path.name == latest else "finished"
+def _run_status(store: Store, name: str, latest: str | None) -> dict[str, Any]:
+    manifest = _json(store, "run.json")
+    state = "not finished" if not manifest else "latest" if name == latest else "finished"
     polygons = manifest.get("counts", {}).get("polygons", {}).get("rows_out")
     seconds = round(sum(manifest.get("seconds", {}).values()), 1) if manifest else None
-    return {"run_id": path.name, "score_id": manifest.get("score_id"), "state": state, "polygons": polygons, "seconds": seconds}
+    return {"run_id": name, "score_id": manifest.get("score_id"), "state": state, "polygons": polygons, "seconds": seconds}
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(store: Store, key: str) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        document = json.loads(store.get(key) or b"")
+    except (ValueError, DamagedError):
         return {}
     return document if isinstance(document, dict) else {}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tree_figures import report
 
+from terradrift.records import Ledger
 from terradrift.refine import RefineSettings
 from terradrift.spark.session import spark_session
 from terradrift.spark.tables import refine_polygons
@@ -21,11 +22,11 @@ SETTINGS = RefineSettings(
 
 with spark_session("refine", "local[1]") as spark:
     frame = spark.read.parquet(str(merged))
-    refine_polygons(spark, frame, out / "warm", SETTINGS)  # as in a long job: Java has compiled what it runs
+    refine_polygons(spark, frame, Ledger(str(out / "warm")), SETTINGS)  # as in a long job: Java has compiled what it runs
 
     def work() -> dict[str, float | str]:
         """The tables; rows and vertices of what came out."""
-        told = refine_polygons(spark, frame, out / "tables", SETTINGS)
+        told = refine_polygons(spark, frame, Ledger(str(out)), SETTINGS)
         return {"polygons": told.rows_out, "vertices": told.vertices_out}
 
     report(work)

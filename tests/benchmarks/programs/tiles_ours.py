@@ -15,6 +15,7 @@ from terradrift.maps.tile_options import TileOptions
 from terradrift.spark.session import FAST_START, spark_session
 from terradrift.spark.tiles_job import read_geometry_column, web_polygons
 from terradrift.spark.vector_tiles import export_pmtiles
+from terradrift.store import Store
 
 table, archive, small = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None
 
@@ -25,7 +26,7 @@ with spark_session("tiles benchmark", "local[2]", FAST_START) as spark:
         _, geometry, crs = read_geometry_column(source)
         options = TileOptions(layer="changes", id_column="fid", min_zoom=4, max_zoom=13)
         frame = web_polygons(spark, source, geometry, crs, options.id_column)
-        told = export_pmtiles(spark, frame, archive, archive.parent, options, {})
+        told = export_pmtiles(spark, frame, archive, Store(str(archive.parent)), options, {})
         return {"dropped": sum(told.dropped.values())}
 
     if small is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,7 +73,7 @@ class Census:
 
 def open_rasters(run: RunResult) -> RunRasters:
     """The rasters of a run on the mosaic's grid."""
-    change, scores = run.folder.path / "change.zarr", run.folder.scores / "scores.zarr"
+    change, scores = run.zarr("change"), run.zarr("scores")
     at = run.manifest["window"]
     window = Window(at["y0"], at["x0"], at["height"], at["width"])
     try:
@@ -83,7 +82,7 @@ def open_rasters(run: RunResult) -> RunRasters:
         crs = str(attributes.get("proj:code") or attributes["proj:wkt2"])
         arrays = [_open(change, "changed"), _open(scores, "change_kind"), _open(scores, "change_year")]
     except (OSError, KeyError, ValueError) as cause:
-        raise StoreError(f"{change}: cannot open the run's rasters: {cause}; run it again") from cause
+        raise StoreError(f"{run.folder.url}/change.zarr: cannot open the run's rasters: {cause}; run it again") from cause
     origin = (a, b, c - window.x0 * a, d, e, f - window.y0 * e)
     return RunRasters(Grid(crs, origin, window.y1, window.x1), window, *arrays)
 
@@ -158,5 +157,5 @@ def _mix(key: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return key ^ (key >> np.uint64(31))
 
 
-def _open(store: Path, name: str) -> Any:
+def _open(store: Any, name: str) -> Any:
     return zarr.open_array(store, path=f"0/{name}", mode="r", zarr_format=3)

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-import pyarrow.dataset as ds
 import shapely
 import zarr
 
@@ -75,7 +73,7 @@ class RunRasters:
     @cached_property
     def grid(self) -> Grid:
         """The raster's own grid: its pixel (0, 0) is pixel (window.y0, window.x0) of the mosaic."""
-        transform: Any = _group(self.result.folder.scores / "scores.zarr").attrs["spatial:transform"]
+        transform: Any = _group(self.result.zarr("scores")).attrs["spatial:transform"]
         a, b, c, d, e, f = (float(number) for number in transform)
         return Grid(str(self.result.manifest["input"]["crs"]), (a, b, c, d, e, f), *self.window.shape)
 
@@ -120,12 +118,8 @@ class RunRasters:
     @cached_property
     def polygons(self) -> MapPolygons:
         """The table raw_polygons, the pieces of a giant as the one polygon that they are; held in memory as a whole."""
-        folder = self.result.folder.tables / "raw_polygons"
         columns = ["whole_id", "kind", "year_mode", "score_max", "n_pixels", "geometry"]
-        try:
-            table = ds.dataset(folder, format="parquet", exclude_invalid_files=True).to_table(columns=columns)
-        except (OSError, ValueError) as cause:
-            raise StoreError(f"cannot read {folder}: {cause}; expected the table of a finished run; run it again") from cause
+        table = self.result.table("raw_polygons", columns)
         column = {name: table.sort_by("whole_id")[name].to_numpy() for name in columns}
         pieces = runs(column["whole_id"])
         n_pixels = np.add.reduceat(column["n_pixels"], pieces[:-1])
@@ -136,12 +130,12 @@ class RunRasters:
 
     @cached_property
     def _zones(self) -> PixelSets:
-        zones = gpd.read_parquet(self.result.folder.tables / "zones", columns=["geometry"]).to_crs(self.grid.pyproj_crs)
+        zones = self.result.zones.to_crs(self.grid.pyproj_crs)
         return PixelSets(shapely.transform(zones.geometry.to_numpy(), self.to_pixels))
 
     @cached_property
     def _decision(self) -> zarr.Group:
-        return _group(self.result.folder.path / "change.zarr", "0")
+        return _group(self.result.zarr("change"), "0")
 
     def _decided(self, name: str, at: tuple[slice, slice]) -> npt.NDArray[Any]:
         array: Any = self._decision[name]
@@ -152,7 +146,7 @@ class RunRasters:
 
     @cached_property
     def _scores(self) -> zarr.Group:
-        return _group(self.result.folder.scores / "scores.zarr", "0")
+        return _group(self.result.zarr("scores"), "0")
 
 
 def _joined(geometry: npt.NDArray[Any], pieces: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
@@ -165,6 +159,6 @@ def _joined(geometry: npt.NDArray[Any], pieces: npt.NDArray[np.int64]) -> npt.ND
 
 def _group(store: Any, path: str = "") -> zarr.Group:
     try:
-        return zarr.open_group(str(store), path=path, mode="r", zarr_format=3, use_consolidated=False)
+        return zarr.open_group(store, path=path, mode="r", zarr_format=3, use_consolidated=False)
     except (OSError, ValueError, KeyError) as cause:
         raise StoreError(f"cannot read {store}: {cause}; expected the raster of a finished run; run it again") from cause

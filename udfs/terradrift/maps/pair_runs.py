@@ -8,6 +8,7 @@ only the pages of the range are read.
 from __future__ import annotations
 
 import json
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -23,6 +24,7 @@ from terradrift.maps.tile_columns import SORTED_BY, field_types, thinned
 from terradrift.maps.tile_options import TileOptions
 from terradrift.maps.tile_pairs import tile_pairs
 from terradrift.maps.tile_stats import LayerStats
+from terradrift.store import Store
 
 RUN_BYTES = 64 * 2**20
 """A task keeps about as much of pairs, and writes them as one file."""
@@ -42,8 +44,8 @@ class TileRange(NamedTuple):
     end: int
 
 
-def write_runs(folder: Path, options: TileOptions, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Cut polygons into tiles and write the pairs under `folder`; rows of RUN. A repeated task leaves files nobody names."""
+def write_runs(store: Store, options: TileOptions, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Cut polygons into tiles and write the pairs as files of `store`; rows of RUN. A repeated task leaves files nobody names."""
     held: list[pa.RecordBatch] = []
     stats: LayerStats | None = None
     for batch in batches:
@@ -56,10 +58,10 @@ def write_runs(folder: Path, options: TileOptions, batches: Iterable[pa.RecordBa
                 if options.thin:  # values that only low zooms give
                     stats.add(0 * polygons, pairs.column("layer").to_numpy(), thinned(attributes, options.min_zoom, options))
         if sum(pairs.nbytes for pairs in held) >= RUN_BYTES:
-            yield _write_run(folder, held, stats)
+            yield _write_run(store, held, stats)
             held, stats = [], None
     if held and stats:
-        yield _write_run(folder, held, stats)
+        yield _write_run(store, held, stats)
 
 
 def tile_ranges(runs: pa.Table, least: int) -> list[TileRange]:
@@ -90,27 +92,28 @@ def read_range(runs: Sequence[pa.Table], tiles: TileRange) -> pa.RecordBatch | N
     return pairs.take(pa.array(order)).combine_chunks().to_batches()[0]
 
 
-def open_runs(folder: Path, files: Sequence[str]) -> list[pa.Table]:
+def open_runs(store: Store, files: Sequence[str]) -> list[pa.Table]:
     """The files as tables over mapped memory."""
-    return [read_ipc(folder / file) for file in files]
+    return [read_ipc(store, file) for file in files]
 
 
-def read_ipc(path: Path) -> pa.Table:
-    """An Arrow file as a table over mapped memory."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+def read_ipc(store: Store, file: str) -> pa.Table:
+    """An Arrow file as a table over mapped memory; a copy of one from elsewhere has lost its name and goes with its reader."""
+    with tempfile.TemporaryDirectory(prefix="terradrift-pairs-") as folder:
+        return pa.ipc.open_file(pa.memory_map(str(store.copy_to(file, Path(folder) / "pairs")))).read_all()
 
 
-def write_ipc(table: pa.Table, path: Path) -> None:
+def write_ipc(table: pa.Table, store: Store, file: str) -> None:
     """Write an Arrow file."""
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with store.scratch_file(file) as path, pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
 
 
-def _write_run(folder: Path, batches: list[pa.RecordBatch], stats: LayerStats) -> pa.RecordBatch:
+def _write_run(store: Store, batches: list[pa.RecordBatch], stats: LayerStats) -> pa.RecordBatch:
     pairs = pa.Table.from_batches(batches).combine_chunks()
     pairs = pairs.take(pa.array(np.argsort(pairs["tile_id"].to_numpy(), kind="stable"))).combine_chunks()
     file = uuid.uuid4().hex
-    write_ipc(pairs, folder / file)
+    write_ipc(pairs, store, file)
     marks: list[int] = []
     if pairs.num_rows:
         size = np.cumsum(pc.binary_length(pairs["geometry"]).to_numpy() + 1)

@@ -48,13 +48,22 @@ def local_path(text: str) -> str:
     """An absolute local path from a local path; relative ones start at the current directory. ValueError for any URL."""
     check_characters(text)
     url = _URL.match(text)
-    if url and url[1].lower() in ("s3", "gs"):
-        raise ValueError(f"{url[1].lower()}:// is not supported yet, use a folder (found a URL, expected a local path)")
     if url:
         raise ValueError(f"found a URL with scheme {url[1].lower()!r}, expected a local path; fetch the file first")
     if text.startswith("/vsi"):
         raise ValueError("found a GDAL virtual path, expected a local path; copy the file first")
     return os.path.abspath(os.path.expanduser(text))
+
+
+def output_location(text: str) -> str:
+    """An absolute local path or a checked s3:// prefix without trailing slash. ValueError for everything else."""
+    check_characters(text)
+    url = _URL.match(text)
+    if url and url[1].lower() == "s3":
+        return mosaic_location(text)
+    if url:
+        raise ValueError(f"found a URL with scheme {url[1].lower()!r}, expected a local path or s3://bucket/prefix")
+    return local_path(text)
 
 
 def mosaic_location(text: str) -> str:

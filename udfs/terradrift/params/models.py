@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from terradrift.kernels.detectors import CALIBRATED
-from terradrift.params.locations import local_path, mosaic_location
+from terradrift.params.locations import mosaic_location, output_location
 from terradrift.params.messages import show
 from terradrift.params.values import (
     MAX_INT,
@@ -222,8 +222,8 @@ class Params(Model):
     omitted: the whole mosaic."""
     years: Annotated[tuple[Year, Year], Names] | None = None
     """First and last year, inclusive; omitted: all years of the mosaic."""
-    output: Annotated[str, AfterValidator(local_path)]
-    """Folder of the results."""
+    output: Annotated[str, AfterValidator(output_location)]
+    """Where the results go: a folder, or an s3:// prefix."""
     tile_size: Annotated[int, Field(ge=1, le=1 << 20)] = 1024
     """Height and width of a tile, in pixels: the mosaic's inner chunk times a power of two."""
     scores: Scores = Scores()

@@ -47,7 +47,7 @@ class Site:
         return f"{parts.scheme}://{parts.netloc}"
 
 
-def find_site(out: Path, *, background: str | None = None, page: Path = PAGE) -> Site:
+def find_site(out: Path | str, *, background: str | None = None, page: Path = PAGE) -> Site:
     """The viewer of the last finished run in `out`.
 
     Raises InputError where there is no finished run, SetupError where the page was not built.
@@ -59,7 +59,7 @@ def find_site(out: Path, *, background: str | None = None, page: Path = PAGE) ->
             "run `make viewer` (it needs npm and its registry), then serve again"
         )
     mosaic, arrays = _local_mosaic(run)
-    return Site(page, out.resolve(), mosaic, arrays, _checked_background(background))
+    return Site(page, run.path.parents[1].resolve(), mosaic, arrays, _checked_background(background))
 
 
 def _local_mosaic(run: RunFolder) -> tuple[Path | None, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -18,6 +19,7 @@ from terradrift.aoi import Zones
 from terradrift.grid import Tile
 from terradrift.run import Run
 from terradrift.score_store import RasterStore
+from terradrift.table_parts import read_table
 
 Batches = Iterable[pa.RecordBatch]
 
@@ -37,8 +39,14 @@ def describe(spark: SparkSession, name: str) -> None:
 
 def scored_tiles(spark: SparkSession, run: Run) -> DataFrame:
     """Tiles with data (row, col), a few tasks a core."""
-    tiles = spark.read.parquet(str(run.folder.scores / "tiles")).where("state = 'done'").select("row", "col")
-    return tiles.repartition(max(1, min(run.plan.n_tiles, 4 * spark.sparkContext.defaultParallelism)), "row", "col")
+    tiles = read_table(run.folder.ledger, "tiles", ["row", "col", "state"])
+    return spread(spark, tiles.filter(pc.equal(tiles["state"], "done")).select(["row", "col"]))
+
+
+def spread(spark: SparkSession, tiles: pa.Table) -> DataFrame:
+    """Tiles (row, col) as rows of a few tasks a core."""
+    tasks = max(1, min(len(tiles), 4 * spark.sparkContext.defaultParallelism))
+    return spark.createDataFrame(tiles).repartition(tasks, "row", "col")
 
 
 # --- on executors ------------------------------------------------------------------------------------------------------

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 
 from terradrift.overviews import blocks_with, coarser_blocks, passes, write_overviews
 from terradrift.raster_template import RasterArray
+from terradrift.records import Ledger
 from terradrift.run import Run, decision_arrays
 from terradrift.score_store import RasterStore, score_arrays
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, spark_schema
 from terradrift.statistics import COUNT_SCHEMA, describe_counts
-from terradrift.store import open_store
+from terradrift.table_parts import read_table
 
 STATISTICS = "statistics.json"
 """Beside scores.zarr: what its values are like, and which tiles its overviews show. Runs that share the scores share it."""
@@ -32,31 +33,37 @@ def build_overviews(spark: SparkSession, run: Run) -> dict[str, Any]:
 
     `statistics.json` follows the levels of the scores: with it they are whole.
     """
-    tiles = ds.dataset(str(run.folder.scores / "tiles"), format="parquet")
-    table = tiles.to_table(["tile_id", "y0", "x0", "height", "width"], filter=ds.field("state") == "done").sort_by("tile_id")
+    tiles = read_table(run.folder.ledger, "tiles", ["tile_id", "y0", "x0", "height", "width", "state"])
+    table = tiles.filter(pc.equal(tiles["state"], "done")).sort_by("tile_id")
     windows = np.stack([table[name].to_numpy().astype(np.int64) for name in ("y0", "x0", "height", "width")], axis=1)
     shown = hashlib.sha256("\n".join(table["tile_id"].to_pylist()).encode()).hexdigest()
-    scores, plan = open_store(str(run.folder.scores)), run.plan
+    scores, plan = run.folder.ledger.store, run.plan
     if json.loads(scores.get(STATISTICS) or b"{}").get("tiles_sha256") != shown:
-        counts = build_levels(spark, run.scores, score_arrays(plan.recipe, plan.params.scores.overviews), windows)
+        counts = build_levels(
+            spark, run.scores, score_arrays(plan.recipe, plan.params.scores.overviews), windows, run.folder.ledger
+        )
         found = describe_counts(counts, plan.years, plan.recipe.bands)
         scores.put(STATISTICS, json.dumps({"tiles_sha256": shown, "arrays": found}, indent=1).encode())
-    build_levels(spark, run.decision, decision_arrays(plan), windows)
+    build_levels(spark, run.decision, decision_arrays(plan), windows, run.folder.records)
     return {"overviews": len(run.scores.levels) - 1}
 
 
 def build_levels(
-    spark: SparkSession, raster: RasterStore, arrays: Sequence[RasterArray], windows: npt.NDArray[np.int64]
+    spark: SparkSession,
+    raster: RasterStore,
+    arrays: Sequence[RasterArray],
+    windows: npt.NDArray[np.int64],
+    ledger: Ledger | None = None,
 ) -> pa.Table:
     """Write all levels of a raster that has data in `windows` (n, 4: y0, x0, height, width) of the mosaic.
 
-    Gives the counts of its values at full resolution (COUNT_SCHEMA).
+    Records go to the ledger, if there is one. Gives the counts of its values at full resolution (COUNT_SCHEMA).
     """
     blocks = blocks_with(windows, raster.window)
     name, counts = raster.url.rsplit("/", 1)[-1], COUNT_SCHEMA.empty_table()
     for made in list(passes(raster)) or [()]:
         describe(spark, f"levels of {name}")
-        found = run_blocks(spark, blocks, partial(write_overviews, raster, arrays, made))
+        found = run_blocks(spark, blocks, partial(write_overviews, raster, arrays, made, ledger=ledger))
         counts, blocks = pa.concat_tables([counts, found]), coarser_blocks(blocks)
     return counts
 

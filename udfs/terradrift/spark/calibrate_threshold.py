@@ -26,8 +26,7 @@ from terradrift.kernels.strata import MAX_STRATA
 from terradrift.run import Run
 from terradrift.score_store import RasterStore
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, scored_tiles, spark_schema, tiles_of
-from terradrift.spark.schemas import THRESHOLDS
-from terradrift.store import open_store
+from terradrift.spark.find_threshold import write_thresholds
 from terradrift.strata_sample import read_strata
 
 PIXELS = BINS
@@ -45,7 +44,7 @@ def calibrate_threshold(spark: SparkSession, run: Run) -> tuple[Calibration, int
     """q-values for the run's rule, and the number of scored pixels; writes the `thresholds` table."""
     change, step = run.plan.params.change, run.plan.recipe.lattice
     fdr = change.rule.fdr or 0.0
-    strata = read_strata(open_store(str(run.folder.scores)))
+    strata = read_strata(run.folder.ledger.store)
     n = 1 if strata is None else len(strata)
     describe(spark, "count scores and decoys")
     bulk = _sum(spark, run, _bulk_counter(run.scores, run.decoys, step))
@@ -65,7 +64,7 @@ def calibrate_threshold(spark: SparkSession, run: Run) -> tuple[Calibration, int
         )
         for row in calibration.rows
     ]  # fmt: skip
-    spark.createDataFrame(rows, THRESHOLDS).coalesce(1).write.mode("overwrite").parquet(str(run.folder.tables / "thresholds"))
+    write_thresholds(run, rows)
     return calibration, int(pixels.sum())
 
 

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 
 from terradrift.grid import Window
 from terradrift.maps.cog import COGS, DECISION_COGS, CogSpec, write_cog
+from terradrift.records import Ledger
 from terradrift.run import Run, decision_arrays
 from terradrift.score_store import RasterStore
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, spark_schema
-from terradrift.store import open_store
+from terradrift.table_parts import read_table
 
 NAME_SCHEMA = pa.schema([("name", pa.string())])
 
@@ -28,11 +29,11 @@ class CogTask:
 
     files: Mapping[str, tuple[RasterStore, CogSpec]]
     """By name of the file."""
-    tiles: str
-    """Folder of the table `tiles`."""
+    scores: Ledger
+    """Of the scores, which have the table `tiles`."""
     crop: Window
-    run: str
-    """Where the run is kept; files go to `maps/`."""
+    records: Ledger
+    """Of the run; files go to `maps/`."""
     tags: Mapping[str, str]
 
 
@@ -45,7 +46,7 @@ def export_cogs(spark: SparkSession, run: Run) -> None:
     tags = {"TIFFTAG_SOFTWARE": "terradrift"}
     if run.plan.mosaic.attribution:
         tags["TIFFTAG_COPYRIGHT"] = run.plan.mosaic.attribution
-    task = CogTask(files, str(run.folder.scores / "tiles"), crop_window(run), str(run.folder.path), tags)
+    task = CogTask(files, run.folder.ledger, crop_window(run), run.folder.records, tags)
     names = spark.createDataFrame(pa.table({"name": list(files)})).repartitionByRange(len(files), "name")
     names.mapInArrow(_writing(task), spark_schema(NAME_SCHEMA)).write.format("noop").mode("overwrite").save()
 
@@ -68,13 +69,13 @@ def _writing(task: CogTask) -> ArrowFunction:
         for batch in batches:
             for name in batch["name"].to_pylist():
                 raster, spec = task.files[name]
-                scanner = ds.dataset(task.tiles, format="parquet").scanner(["row", "col"], filter=ds.field("state") == "done")
-                done = (row for part in scanner.to_batches() for row in part.to_pylist())
+                table = read_table(task.scores, "tiles", ["row", "col", "state"])
+                done = table.filter(pc.equal(table["state"], "done")).to_pylist()
                 tiles = (raster.tile(tile["row"], tile["col"]) for tile in done)
                 with tempfile.TemporaryDirectory(prefix="terradrift-cog-") as folder:
                     file = Path(folder) / name
                     write_cog(raster, spec, tiles, task.crop, file, task.tags)
-                    open_store(task.run).put_file(f"maps/{name}", file)
+                    task.records.put_file(f"maps/{name}", file)
             yield batch
 
     return write_cogs

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -21,9 +23,10 @@ from terradrift.spark.arrow_tasks import describe
 from terradrift.spark.build_overviews import STATISTICS
 from terradrift.spark.export_cogs import crop_window, export_cogs
 from terradrift.spark.export_vector_files import export_vector_files
+from terradrift.spark.parts import read_frame, read_plain
 from terradrift.spark.summary import largest_changes
 from terradrift.spark.vector_tiles import export_pmtiles
-from terradrift.store import open_store
+from terradrift.table_parts import table_keys
 
 WEB_CRS = "EPSG:4326"
 """What vector tiles are made from."""
@@ -38,14 +41,14 @@ TILE_ATTRIBUTES = ("change_id", "kind", "year_first", "score_max", "effect_mean"
 
 def export_maps(spark: SparkSession, run: Run) -> dict[str, Any]:
     """Write the maps that the run file asks for; gives the counts of the vector tiles."""
-    maps, folder = run.plan.params.maps, run.folder.maps
-    report = {}
+    maps = run.plan.params.maps
+    report: dict[str, Any] = {}
     if maps.pmtiles:
         report["vector_tiles"] = export_vector_tiles(spark, run)
         export_display(spark, run)
     if maps.cog:
         export_cogs(spark, run)
-        write_preview(folder / "change_score.tif", run.folder.tables / "change_polygons", folder / "preview.png")
+        export_preview(run)
     export_vector_files(spark, run)
     write_styles(run)
     write_stac(run_facts(run))
@@ -56,7 +59,7 @@ def export_vector_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
     """`maps/changes.pmtiles` from change_polygons."""
     params = run.plan.params
     describe(spark, "write vector tiles")
-    polygons = spark.read.parquet(str(run.folder.tables / "change_polygons"))  # geometry as WKB: read as it is
+    polygons = read_plain(spark, run.folder.records, "tables/change_polygons")
     shape = F.col("geometry")
     if params.refine.crs != WEB_CRS:
         shape = F.call_function("ST_GeomFromWKB", shape)
@@ -67,24 +70,31 @@ def export_vector_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
     metadata = {"name": "changes", "description": "terradrift change polygons"} | (
         {"attribution": attribution} if attribution else {}
     )
-    report = export_pmtiles(
-        spark, frame, run.folder.maps / "changes.pmtiles", run.folder.work / "vector_tiles", options, metadata
-    )
+    with tempfile.TemporaryDirectory(prefix="terradrift-tiles-") as folder:
+        path = Path(folder) / "changes.pmtiles"
+        report = export_pmtiles(spark, frame, path, run.folder.records.store.at("_work/vector_tiles"), options, metadata)
+        run.folder.records.put_file(f"maps/{path.name}", path)
     return asdict(report)
 
 
 def export_display(spark: SparkSession, run: Run) -> None:
     """What the page shows beside tiles and rasters."""
     describe(spark, "list the largest changes")
-    tables, folder = run.folder.tables, run.folder.maps
-    polygons = spark.read.format("geoparquet").load(str(tables / "change_polygons"))
-    write_largest(largest_changes(polygons, LISTED, LISTED_COLUMNS, run.plan.params.refine.crs), folder / "largest.json")
-    write_zones_geojson(tables, folder / "zones.geojson")
+    records, crs = run.folder.records, run.plan.params.refine.crs
+    polygons = read_frame(spark, records, "tables/change_polygons")
+    with tempfile.TemporaryDirectory(prefix="terradrift-display-") as name:
+        folder = Path(name)
+        write_largest(largest_changes(polygons, LISTED, LISTED_COLUMNS, crs), folder / "largest.json")
+        records.put_file("maps/largest.json", folder / "largest.json")
+        for key in table_keys(records, "tables/zones"):
+            zones = records.store.copy_to(key, folder / key)
+        write_zones_geojson(zones.parents[1], folder / "zones.geojson")
+        records.put_file("maps/zones.geojson", folder / "zones.geojson")
 
 
 def write_styles(run: Run) -> None:
     """How QGIS shows the files beside them."""
-    maps, store = run.plan.params.maps, open_store(str(run.folder.path))
+    maps, store = run.plan.params.maps, run.folder.records.store
     styles: dict[str, bytes] = {}
     if maps.cog:
         styles |= {"change_year": year_style(run.plan.years), "change_kind": kind_style(), "changed": changed_style()}
@@ -99,7 +109,7 @@ def write_styles(run: Run) -> None:
 
 def color_limits(run: Run, array: str) -> tuple[float, float] | None:
     """From the 2nd to the 99.5th percentile of a score, as in the picture; None without any."""
-    found = json.loads(open_store(str(run.folder.scores)).get(STATISTICS) or b"{}").get("arrays", {}).get(array)
+    found = json.loads(run.folder.ledger.store.get(STATISTICS) or b"{}").get("arrays", {}).get(array)
     return None if found is None else (found["percentiles"]["2"], found["percentiles"]["99.5"])
 
 
@@ -117,3 +127,15 @@ def run_facts(run: Run) -> RunFacts:
         str(run.folder.root), run.folder.score_id, run.folder.run_id, plan.grid, crop_window(run), plan.years,
         plan.mosaic.url, plan.mosaic.attribution, lineage, code_version(), created,
     )  # fmt: skip
+
+
+def export_preview(run: Run) -> None:
+    """`maps/preview.png` of the score with the polygons' outlines."""
+    records = run.folder.records
+    with tempfile.TemporaryDirectory(prefix="terradrift-preview-") as name:
+        folder = Path(name)
+        score = records.store.copy_to("maps/change_score.tif", folder / "score.tif")
+        keys = table_keys(records, "tables/change_polygons")
+        polygons = [records.store.copy_to(key, folder / key) for key in keys]
+        write_preview(score, polygons[0].parent, folder / "preview.png")
+        records.put_file("maps/preview.png", folder / "preview.png")

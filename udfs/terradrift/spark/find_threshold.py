@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from terradrift.kernels.histogram import BITS, bin_of_rank, histogram, quantile_
 from terradrift.run import Run
 from terradrift.score_store import RasterStore
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, scored_tiles, spark_schema, tiles_of
+from terradrift.spark.parts import table_format
 from terradrift.spark.schemas import THRESHOLDS
+from terradrift.table_parts import write_table
 
 HISTOGRAM_SCHEMA = pa.schema([("bin", pa.int64()), ("count", pa.int64())])
 
@@ -33,9 +36,15 @@ def find_threshold(spark: SparkSession, run: Run) -> tuple[float, int]:
         low, _ = bin_of_rank(lower["bin"], lower["count"], rank)
         threshold = value_of(bin_ << BITS | low)
     row = (0, detector, rule.name, float(getattr(rule, rule.name)), float(threshold), None, total, None, None, None, 0, None)
-    table = spark.createDataFrame([row], THRESHOLDS).coalesce(1)
-    table.write.mode("overwrite").parquet(str(run.folder.tables / "thresholds"))
+    write_thresholds(run, [row])
     return float(threshold), total
+
+
+def write_thresholds(run: Run, rows: Sequence[tuple[Any, ...]]) -> None:
+    """The table `thresholds`, one row a stratum."""
+    form = table_format(THRESHOLDS)
+    named = [dict(zip(THRESHOLDS.names, row, strict=True)) for row in rows]
+    write_table(run.folder.records, "tables/thresholds", pa.Table.from_pylist(named, form.schema), form)
 
 
 def _histogram(spark: SparkSession, run: Run, within: int | None) -> dict[str, Any]:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 
 from terradrift.calibration import Candidates
+from terradrift.cut_tile import cut_tile, cut_tiles
 from terradrift.decision import DecisionRule
 from terradrift.drawing import Drawing
-from terradrift.fragments import FRAGMENT_SCHEMA, POLYGON_SCHEMA, fragments, merge_fragments
+from terradrift.fragments import FRAGMENT_SCHEMA, POLYGON_SCHEMA, merge_fragments
 from terradrift.kernels.seams import STRAIGHT, components
+from terradrift.ledger import identity
 from terradrift.params import Polygons
+from terradrift.records import Ledger
 from terradrift.run import Run
 from terradrift.score_store import RasterStore
-from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, scored_tiles, spark_schema, tiles_of, zones_of
+from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, spark_schema, spread, tiles_of, zones_of
 from terradrift.spark.calibrate_threshold import calibrate_threshold
 from terradrift.spark.find_threshold import find_threshold
+from terradrift.spark.parts import read_parts, read_plain, write_frame
+from terradrift.table_parts import read_table
 
+CUT_SCHEMA = pa.schema([("tile_id", pa.string())])
 EDGE_SCHEMA = pa.schema([("a", pa.int64()), ("b", pa.int64()), ("diagonal", pa.bool_())])
 COMPONENT_SCHEMA = pa.schema([("gid", pa.int64()), ("component4", pa.int64()), ("component8", pa.int64())])
 POLYGON_COLUMNS = [field.name for field in POLYGON_SCHEMA]
@@ -37,14 +43,17 @@ CELL_PIXELS = 512
 lines; a tile that is no multiple of them reads more of its neighbours than a row of pixels."""
 
 
-def merged_polygons(run: Run) -> Path:
-    """Folder of the whole polygons before SQL."""
-    return run.folder.work / "merged_polygons"
+MERGED = "merged_polygons"
+
+
+def merged_polygons(spark: SparkSession, run: Run) -> DataFrame:
+    """The whole polygons before SQL."""
+    return read_plain(spark, run.folder.work_records, MERGED)
 
 
 def polygonize_changes(spark: SparkSession, run: Run) -> dict[str, Any]:
     """Choose the threshold, write the mapped pixels and the whole polygons; gives the threshold and the scored pixels."""
-    plan, parts_folder = run.plan, str(run.folder.work / "fragments")
+    plan, ledger = run.plan, run.folder.records
     change, threshold, calibration = plan.params.change, None, None
     if change.rule.fdr is None:
         threshold, n_scored = find_threshold(spark, run)
@@ -65,15 +74,28 @@ def polygonize_changes(spark: SparkSession, run: Run) -> dict[str, Any]:
         contour=threshold if polygons.outline == "contour" else None,
     )
     describe(spark, "polygonize tiles")
-    parts = scored_tiles(spark, run).mapInArrow(_cutting(rule, plan.zones.to_bytes(), drawing), spark_schema(FRAGMENT_SCHEMA))
-    parts.write.mode("overwrite").parquet(parts_folder)
-
+    keys = cut_all(spark, run, rule, drawing)
     describe(spark, "merge polygons across seams")
-    written = spark.read.parquet(parts_folder)
-    whole = written.where("NOT seam").select(POLYGON_COLUMNS).unionByName(merge_seams(written.where("seam"), run, drawing))
-    renamed = whole.withColumnsRenamed({"gid": "change_id", "whole": "whole_id"})
-    renamed.write.mode("overwrite").parquet(str(merged_polygons(run)))
+    whole = read_parts(spark, ledger, keys, FRAGMENT_SCHEMA, seam=False).select(POLYGON_COLUMNS)
+    seams = read_parts(spark, ledger, keys, FRAGMENT_SCHEMA, seam=True)
+    merged = whole.unionByName(merge_seams(seams, run, drawing)).sortWithinPartitions("gid")
+    write_frame(merged.withColumnsRenamed({"gid": "change_id", "whole": "whole_id"}), run.folder.work_records, MERGED)
     return {"threshold": threshold, "fdr": change.rule.fdr, "pixels_scored": n_scored}
+
+
+def cut_all(spark: SparkSession, run: Run, rule: DecisionRule, drawing: Drawing) -> list[str]:
+    """Cut the scored tiles that are not cut yet; gives the keys of all fragments."""
+    ledger, rule_id = run.folder.records, identity(rule.identity, repr(drawing))
+    tiles = read_table(run.folder.ledger, "tiles", ["tile_id", "row", "col", "state"])
+    tiles = tiles.filter(pc.equal(tiles["state"], "done"))
+    cut = [name for name, _ in cut_tiles(ledger, rule_id)]
+    open_ = tiles.filter(pc.invert(pc.is_in(tiles["tile_id"], pa.array(cut, pa.string()))))
+    if len(open_):
+        function = _cutting(rule, rule_id, run.plan.zones.to_bytes(), ledger, drawing)
+        tasks = spread(spark, open_.select(["row", "col"])).mapInArrow(function, spark_schema(CUT_SCHEMA))
+        tasks.write.format("noop").mode("overwrite").save()
+    scored = set(tiles["tile_id"].to_pylist())
+    return sorted(key for name, key in cut_tiles(ledger, rule_id) if key is not None and name in scored)
 
 
 def merge_seams(parts: DataFrame, run: Run, drawing: Drawing) -> DataFrame:
@@ -96,41 +118,16 @@ def merge_seams(parts: DataFrame, run: Run, drawing: Drawing) -> DataFrame:
     return by_component.sortWithinPartitions("component8").mapInArrow(merging, spark_schema(POLYGON_SCHEMA))
 
 
-def _cutting(rule: DecisionRule, zones: bytes, drawing: Drawing) -> ArrowFunction:
-    """Tiles (row, col) -> FRAGMENT_SCHEMA; writes the tile's shard of the decision on the way."""
+def _cutting(rule: DecisionRule, rule_id: str, zones: bytes, ledger: Ledger, drawing: Drawing) -> ArrowFunction:
+    """Tiles (row, col) -> CUT_SCHEMA; writes each tile's shard of the decision, its fragments and its record."""
 
-    def cut_polygons(batches: Batches) -> Batches:
-        grid = rule.scores.grid
+    def cut(batches: Batches) -> Batches:
         for batch in batches:
             for tile in tiles_of(batch, rule.scores):
-                around = drawing.around(tile.window, rule.scores.window)
-                wide = rule.decide(around)
-                decision = wide.cut(tile.window.slices(around))
-                rule.decision.write_tile(tile, decision.rasters())
-                if not decision.classes.any():
-                    continue
-                yield fragments(
-                    tile.window,
-                    rule.scores.window,
-                    decision.classes,
-                    score=decision.score,
-                    effect=decision.effect,
-                    year=decision.year,
-                    kind=decision.kind,
-                    q=decision.q,
-                    zones=zones_of(zones).mask(tile.window),
-                    years=rule.years,
-                    pixel_area=grid.pixel_area,
-                    mosaic_width=grid.width,
-                    connectivity=rule.polygons.connectivity,
-                    min_pixels=rule.polygons.min_pixels,
-                    fill_holes_pixels=rule.polygons.fill_holes_pixels,
-                    high=rule.high,
-                    drawing=drawing,
-                    marks=drawing.marks(wide.classes, wide.surface, around, tile.window),
-                )
+                cut_tile(tile, rule, rule_id, zones_of(zones), ledger, drawing)
+                yield pa.RecordBatch.from_pylist([{"tile_id": tile.id}], CUT_SCHEMA)
 
-    return cut_polygons
+    return cut
 
 
 def _connect(batches: Batches) -> Batches:

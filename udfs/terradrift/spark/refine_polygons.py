@@ -7,7 +7,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from terradrift.aoi.tables import write_gaps, write_zones
+from terradrift.aoi.tables import gaps_frame, write_frame, zones_frame
 from terradrift.run import Run
 from terradrift.spark import tables
 from terradrift.spark.arrow_tasks import describe
@@ -17,13 +17,14 @@ from terradrift.spark.score_tiles import unscored_tiles
 
 def refine_polygons(spark: SparkSession, run: Run) -> dict[str, Any]:
     """Write the tables of polygons, zones and gaps; gives counts, and a warning for every loss and every failed check."""
-    plan, out, settings = run.plan, run.folder.tables, run.plan.refine_settings()
+    plan, out, settings = run.plan, run.folder.records, run.plan.refine_settings()
     describe(spark, "refine polygons")
-    report = tables.refine_polygons(spark, spark.read.parquet(str(merged_polygons(run))), out, settings)
+    report = tables.refine_polygons(spark, merged_polygons(spark, run), out, settings)
     describe(spark, "check tables")
     checks = tables.run_checks(spark, out, settings)
-    write_zones(plan.zones, plan.grid, settings.target_crs, out / "zones")
-    gaps = write_gaps(plan.zones, plan.grid, settings.target_crs, unscored_tiles(run), out / "gaps")
+    write_frame(out, "tables/zones", zones_frame(plan.zones, plan.grid, settings.target_crs))
+    missing = gaps_frame(plan.zones, plan.grid, settings.target_crs, unscored_tiles(run))
+    gaps = write_frame(out, "tables/gaps", missing)
     warnings = [f"check {check.name}: {check.n_rows} rows: {check.claim}" for check in checks if not check.passed]
     warnings += [f"{lost} polygons became empty in {step}" for step, lost in report.lost.items() if lost]
     return {"polygons": asdict(report), "gaps": gaps, "warnings": warnings}

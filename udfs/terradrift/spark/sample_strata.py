@@ -9,7 +9,6 @@ from terradrift.kernels.strata import Strata
 from terradrift.mosaic import Mosaic
 from terradrift.run import Run
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, spark_schema, zones_of
-from terradrift.store import open_store
 from terradrift.strata_map import StrataMap
 from terradrift.strata_sample import (
     MIN_SAMPLE_PIXELS,
@@ -25,7 +24,7 @@ from terradrift.strata_sample import (
 
 def sample_strata(spark: SparkSession, run: Run) -> Strata:
     """The strata of the run's scores: read where they are known, else learnt from a sample of chunks and kept."""
-    store = open_store(str(run.folder.scores))
+    store = run.folder.ledger.store
     if (known := read_strata(store)) is not None:
         return known
     describe(spark, "sample strata")

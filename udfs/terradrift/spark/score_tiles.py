@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
 from terradrift.errors import IncompleteError
+from terradrift.input_check import unchanged_input
 from terradrift.kernels.score_block import Recipe
 from terradrift.kernels.strata import Strata
 from terradrift.ledger import ScoreLedger
@@ -19,11 +20,16 @@ from terradrift.mosaic import Mosaic
 from terradrift.run import Run
 from terradrift.score_tile import ScoreRasters, failed_record, score_tile
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches, describe, spark_schema, tiles_of, zones_of
+from terradrift.spark.parts import table_format
 from terradrift.spark.sample_strata import sample_strata
 from terradrift.spark.schemas import TILES
 from terradrift.strata_map import StrataMap
+from terradrift.table_parts import finish_table, part_key, read_table, table_is_there, write_part
 
 SCORED_SCHEMA = pa.schema([("tile_id", pa.string()), ("state", pa.string())])
+
+TABLE_BATCH_ROWS = 4096
+"""Records turned into rows at a time."""
 
 MAX_TASK_FAILURES = "4"  # Spark's default
 
@@ -42,20 +48,37 @@ def score_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
         zones, ledger = plan.zones.to_bytes(), run.folder.ledger
         function = _scoring(plan.mosaic, zones, plan.recipe, rasters, ledger, strata, plan.strata_map, _attempts(spark))
         one_a_task = spark.createDataFrame(tiles).repartitionByRange(len(tiles), "seq")
-        one_a_task.mapInArrow(function, spark_schema(SCORED_SCHEMA)).write.format("noop").mode("overwrite").save()
-    describe(spark, "write the table of tiles")
-    records = spark.read.schema(TILES).option("multiLine", "true").json(str(run.folder.scores / "_ledger"))
-    records.repartition(1).sortWithinPartitions("tile_id").write.mode("overwrite").parquet(str(run.folder.scores / "tiles"))
+        with unchanged_input(plan, ledger, is_first=len(tiles) == plan.n_tiles):
+            one_a_task.mapInArrow(function, spark_schema(SCORED_SCHEMA)).write.format("noop").mode("overwrite").save()
+    if len(tiles) or not table_is_there(run.folder.ledger, "tiles"):
+        write_tiles_table(run)
     counts = tile_counts(run)
     if counts["failed"] and not run.allow_partial:
         raise IncompleteError(_failure(run, counts["failed"]))
     return {"tiles": counts, "warnings": _gaps_in_time(counts)}
 
 
+def batched(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Lists of `size` rows."""
+    rows = iter(rows)
+    while some := list(islice(rows, size)):
+        yield some
+
+
+def write_tiles_table(run: Run) -> None:
+    """The table `tiles` of the scores, from the records of the run's tiles."""
+    form = table_format(TILES)
+    wanted = set(run.plan.tile_ids())
+    rows = (record for _, record in run.folder.ledger.records() if record is not None and record["name"] in wanted)
+    batches = (pa.RecordBatch.from_pylist(some, form.schema) for some in batched(rows, TABLE_BATCH_ROWS))
+    part = write_part(run.folder.ledger.store, part_key("tiles", 0), batches, form)
+    finish_table(run.folder.ledger, "tiles", [part])
+
+
 def tile_counts(run: Run) -> dict[str, int]:
     """Tiles by state, pixel-years of a bad norm, missing objects, those that other years have."""
     sums = ("n_bad_norm", "missing_objects", "absent_years")
-    tiles = _table(run).to_table(columns=["state", *sums])
+    tiles = read_table(run.folder.ledger, "tiles", ["state", *sums])
     states = {state: pc.sum(pc.equal(tiles["state"], state)).as_py() or 0 for state in ("done", "empty", "failed")}
     return states | {name: pc.sum(tiles[name]).as_py() or 0 for name in sums}
 
@@ -71,14 +94,10 @@ def _gaps_in_time(counts: dict[str, int]) -> list[str]:
 
 
 def unscored_tiles(run: Run) -> Iterator[dict[str, Any]]:
-    """Rows of the tiles table that gave no score: empty or failed."""
-    columns = ["tile_id", "state", "error", "y0", "x0", "height", "width"]
-    for batch in _table(run).to_batches(columns=columns, filter=ds.field("state") != "done"):
-        yield from batch.to_pylist()
-
-
-def _table(run: Run) -> ds.Dataset:
-    return ds.dataset(str(run.folder.scores / "tiles"), format="parquet")
+    """Rows of the tiles table that gave no score, empty or failed, or that lack years which their ground has elsewhere."""
+    columns = ["tile_id", "state", "error", "absent_years", "y0", "x0", "height", "width"]
+    tiles = read_table(run.folder.ledger, "tiles", columns)
+    yield from tiles.filter(pc.or_(pc.not_equal(tiles["state"], "done"), pc.greater(tiles["absent_years"], 0))).to_pylist()
 
 
 def _failure(run: Run, n_failed: int) -> str:

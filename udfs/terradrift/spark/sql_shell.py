@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -25,7 +24,7 @@ PIPE_WIDTH = 10_000
 PROMPT = "terradrift> "
 
 
-def open_shell(out: Path, query: str | None, master: str | None = None) -> None:
+def open_shell(out: str, query: str | None, master: str | None = None) -> None:
     """Answer one query, or statements from stdin until `quit`. Raises InputError for a query that Spark cannot read."""
     _check_tables(out)
     with spark_session("terradrift sql", master, FAST_START if master is None else {}) as spark:
@@ -55,12 +54,13 @@ def print_rows(frame: DataFrame, console: Console) -> None:
         console.print(f"the first {MAX_ROWS} rows")
 
 
-def _check_tables(out: Path) -> None:
+def _check_tables(out: str) -> None:
     """Refuse, before Spark starts, an output whose tables were moved away."""
     run = latest_run(out)
-    for folder in (run.tables / "change_polygons", run.scores / "tiles"):
-        if next(folder.glob("*.parquet"), None) is None:
-            raise InputError(f"output: found no tables in {folder}; expected those of run {run.run_id}; run again with --fresh")
+    for ledger, table in ((run.records, "tables/change_polygons"), (run.ledger, "tiles")):
+        if not any(key.endswith(".parquet") for key in ledger.store.keys(table)):
+            where = f"{ledger.url}/{table}"
+            raise InputError(f"output: found no tables in {where}; expected those of run {run.run_id}; run again with --fresh")
 
 
 def _answer(spark: SparkSession, statement: str) -> DataFrame:

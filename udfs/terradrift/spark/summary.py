@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +12,8 @@ from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 from rich.console import Console
 from rich.table import Table
 
+from terradrift.records import Ledger
+from terradrift.spark.parts import read_frame
 from terradrift.stage_names import in_order
 
 LARGEST = 5
@@ -28,9 +29,9 @@ class Summary:
     largest: list[dict[str, Any]]
 
 
-def summarize(spark: SparkSession, tables: Path, crs: str) -> Summary:
+def summarize(spark: SparkSession, ledger: Ledger, crs: str) -> Summary:
     """Read the published polygons."""
-    polygons = spark.read.format("geoparquet").load(str(tables / "change_polygons"))
+    polygons = read_frame(spark, ledger, "tables/change_polygons")
     years = polygons.groupBy(F.col("year_mode").alias("year")).agg(
         F.count("*").alias("n"), (F.sum("area_m2") / 10_000).alias("hectares")
     )
@@ -67,7 +68,7 @@ def _largest(rows: list[dict[str, Any]], tells_kinds: bool) -> Table:
 
 
 def print_summary(
-    manifest: dict[str, Any], folder: Path, console: Console, waited: Mapping[str, float] = MappingProxyType({})
+    manifest: dict[str, Any], url: str, console: Console, waited: Mapping[str, float] = MappingProxyType({})
 ) -> None:
     """Write the summary of run.json for a person; `waited`: seconds before the first stage, by what they were for."""
     counts, summary, seconds = manifest["counts"], manifest["summary"], in_order({**waited, **manifest["seconds"]})
@@ -85,5 +86,5 @@ def print_summary(
         console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
     console.print(f"{sum(seconds.values()):.0f} s: {parts}", soft_wrap=True)
-    console.print(f"results: {folder}", markup=False, soft_wrap=True)
-    console.print(f"report: terradrift report {folder.parents[1]}", markup=False, soft_wrap=True)
+    console.print(f"results: {url}", markup=False, soft_wrap=True)
+    console.print(f"report: terradrift report {url.rpartition('/runs/')[0]}", markup=False, soft_wrap=True)

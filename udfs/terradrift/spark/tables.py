@@ -6,16 +6,12 @@ pasted into a statement. `run_query` alone takes SQL text from a person.
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet as pq
 import pyproj
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import AnalysisException, PySparkException
@@ -27,9 +23,12 @@ from terradrift.errors import InputError
 from terradrift.grid import AREA_UNIT_M2
 from terradrift.kernels.part_statistics import SCORE_UNIT
 from terradrift.kernels.series import KINDS
-from terradrift.ledger import latest_run
+from terradrift.ledger import WORK, latest_run
+from terradrift.records import Ledger
 from terradrift.refine import RefineSettings, SessionValue, crs_of
+from terradrift.spark.parts import read_frame, read_plain, stored, write_frame
 from terradrift.spark.schemas import CHANGE_POLYGONS, MERGED_POLYGONS, POLYGON_PARTS, RAW_POLYGONS
+from terradrift.table_parts import geo_metadata, record_name
 
 TABLES = (
     "raw_polygons",
@@ -96,21 +95,18 @@ class CheckResult:
         return self.n_rows == 0
 
 
-def refine_polygons(spark: SparkSession, merged: DataFrame | Path, out: Path, settings: RefineSettings) -> RefineReport:
-    """Write `raw_polygons`, `change_polygons` and `polygon_parts` under `out`, over what was there.
+def refine_polygons(spark: SparkSession, merged: DataFrame, out: Ledger, settings: RefineSettings) -> RefineReport:
+    """Write the tables `raw_polygons`, `change_polygons` and `polygon_parts` of a run, over what was there.
 
-    `merged` is the table MERGED_POLYGONS or its Parquet folder. Raises InputError where its columns differ, or where Sedona
+    `merged` is the table MERGED_POLYGONS. Raises InputError where its columns differ, or where Sedona
     and PROJ place the polygons differently in the target CRS.
     """
     declare_variables(spark)
     set_variables(spark, {**CONSTANTS, **settings.variables()})
-    frame = merged if isinstance(merged, DataFrame) else spark.read.parquet(str(merged))
-    _as(frame, MERGED_POLYGONS, "merged_polygons").createOrReplaceTempView("merged_polygons")
+    _as(merged, MERGED_POLYGONS, "merged_polygons").createOrReplaceTempView("merged_polygons")
 
-    _as(_select(spark, "raw_polygons"), RAW_POLYGONS, "raw_polygons").write.mode("overwrite").option(
-        "compression", "zstd"
-    ).parquet(str(out / "raw_polygons"))
-    raw = spark.read.parquet(str(out / "raw_polygons"))
+    write_frame(_as(_select(spark, "raw_polygons"), RAW_POLYGONS, "raw_polygons"), out, "tables/raw_polygons")
+    raw = read_frame(spark, out, "tables/raw_polygons")
     rows_in = raw.count()
     _require_same_place(spark, raw, settings)
     raw.repartition("change_id").createOrReplaceTempView("raw_polygons")  # huge polygons lie together: spread them
@@ -125,12 +121,12 @@ def refine_polygons(spark: SparkSession, merged: DataFrame | Path, out: Path, se
     return RefineReport(rows_in, lost, rows_out, parts, int(seen[0]["vertices"]), int(seen[-1]["vertices"]))
 
 
-def run_checks(spark: SparkSession, out: Path, settings: RefineSettings) -> list[CheckResult]:
-    """Every file of `sql/checks` over the tables under `out`, in the order of their names."""
+def run_checks(spark: SparkSession, out: Ledger, settings: RefineSettings) -> list[CheckResult]:
+    """Every file of `sql/checks` over the tables of a run, in the order of their names."""
     declare_variables(spark)
     set_variables(spark, {**CONSTANTS, **settings.variables()})
     for name in ("raw_polygons", "change_polygons", "polygon_parts"):
-        _read_table(spark, out / name).createOrReplaceTempView(name)
+        read_frame(spark, out, f"tables/{name}").createOrReplaceTempView(name)
     results = []
     for file in sorted((SQL / "checks").glob("*.sql")):
         text = file.read_text()
@@ -140,20 +136,22 @@ def run_checks(spark: SparkSession, out: Path, settings: RefineSettings) -> list
     return results
 
 
-def register_tables(spark: SparkSession, out: Path) -> list[str]:
+def register_tables(spark: SparkSession, out: Path | str) -> list[str]:
     """The tables of the newest run of an output as temporary views, ready for `run_query`; their names, sorted.
 
-    `out` is a run's output folder; the scores' table of tiles becomes `tiles`. Raises InputError where nothing is published.
+    The scores' table of tiles becomes `tiles`. Raises InputError where nothing is published.
     """
     run = latest_run(out)
-    folders = {folder.name: folder for folder in sorted(run.tables.iterdir()) if re.fullmatch(r"[a-z]\w*", folder.name)}
-    folders["tiles"] = run.scores / "tiles"
+    found = {key.split("/")[1] for key in run.records.store.keys("tables")}
+    names = sorted(name for name in found if re.fullmatch(r"[a-z]\w*", name))
     declare_variables(spark)
-    for name, folder in folders.items():
-        _read_table(spark, folder).createOrReplaceTempView(name)
-    crs = crs_of(_geo_metadata(folders["change_polygons"])["columns"]["geometry"]["crs"], "change_polygons")
+    for name in names:
+        read_frame(spark, run.records, f"tables/{name}").createOrReplaceTempView(name)
+    read_frame(spark, run.ledger, "tiles").createOrReplaceTempView("tiles")
+    geometry = geo_metadata(run.records, "tables/change_polygons")["columns"]["geometry"]
+    crs = crs_of(geometry["crs"], "change_polygons")
     set_variables(spark, {"target_crs": crs.to_string(), "target_srid": int(crs.to_epsg() or 0)})
-    return sorted(folders)
+    return sorted([*names, "tiles"])
 
 
 def run_query(spark: SparkSession, text: str) -> DataFrame:
@@ -211,29 +209,20 @@ def _observed_view(spark: SparkSession, name: str) -> Observation:
     return seen
 
 
-def _write_sorted(spark: SparkSession, name: str, schema: StructType, out: Path, settings: RefineSettings) -> int:
+def _write_sorted(spark: SparkSession, name: str, schema: StructType, out: Ledger, settings: RefineSettings) -> int:
     """Write a geometry table sorted in space, make its view, return its rows.
 
     It is written twice: a sort samples its input, which would run everything before it a second time.
     """
-    staged = out / f"_{name}"
-    try:
-        cells = _select(spark, name).withColumn("cell", F.expr(SPATIAL_CELL))
-        cells.write.format("geoparquet").mode("overwrite").save(str(staged))
-        rows = spark.read.format("geoparquet").load(str(staged))
-        n_rows = rows.count()
-        order = [column for column in ("cell", "change_id", "part") if column in rows.columns]
-        table = rows.repartitionByRange(max(1, math.ceil(n_rows / ROWS_PER_FILE)), *order).sortWithinPartitions(*order)
-        _as(table.drop("cell"), schema, name).write.format("geoparquet").mode("overwrite").options(
-            **{
-                "geoparquet.crs": settings.target.to_json(),
-                "geoparquet.covering.geometry": "bbox",
-                "compression": "zstd",
-            }
-        ).save(str(out / name))
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-    _read_table(spark, out / name).createOrReplaceTempView(name)
+    staged, crs = Ledger(f"{out.url}/{WORK}"), settings.target.to_json()
+    n_rows = write_frame(_select(spark, name).withColumn("cell", F.expr(SPATIAL_CELL)), staged, name, crs)
+    rows = read_plain(spark, staged, name)
+    order = [column for column in ("cell", "change_id", "part") if column in rows.columns]
+    table = rows.repartitionByRange(max(1, math.ceil(n_rows / ROWS_PER_FILE)), *order).sortWithinPartitions(*order)
+    write_frame(_as(table.drop("cell"), stored(schema), name), out, f"tables/{name}", crs)
+    staged.remove(record_name(name))
+    staged.store.clear(name)
+    read_frame(spark, out, f"tables/{name}").createOrReplaceTempView(name)
     return n_rows
 
 
@@ -262,17 +251,3 @@ def _require_same_place(spark: SparkSession, raw: DataFrame, settings: RefineSet
         raise InputError(
             f"refine.crs: Sedona and PROJ place {pair} {apart_m:.3g} m apart; choose another CRS, for example the mosaic's own"
         )
-
-
-def _geo_metadata(folder: Path) -> dict[str, Any]:
-    """The GeoParquet metadata of a table's first file; empty where it is plain Parquet."""
-    file = next(iter(sorted(folder.glob("*.parquet"))), None)
-    if file is None:
-        raise InputError(f"{folder}: no Parquet file; the run is damaged, verify it")
-    metadata = pq.read_schema(file).metadata or {}
-    geo: dict[str, Any] = json.loads(metadata.get(b"geo", b"{}"))
-    return geo
-
-
-def _read_table(spark: SparkSession, folder: Path) -> DataFrame:
-    return spark.read.format("geoparquet" if _geo_metadata(folder) else "parquet").load(str(folder))

@@ -23,6 +23,7 @@ from terradrift.maps.tile_options import Thin, TileOptions
 from terradrift.spark.progress import watch
 from terradrift.spark.session import FAST_START, explained, is_local, spark_session
 from terradrift.spark.vector_tiles import TileReport, export_pmtiles
+from terradrift.store import open_store
 
 WEB_CRS = "EPSG:4326"
 
@@ -76,7 +77,7 @@ def table_to_tiles(
         progress("vector_tiles")
         frame = web_polygons(spark, table, geometry, crs, options.id_column)
         with explained():
-            report = export_pmtiles(spark, frame, archive, archive.parent, options, {})
+            report = export_pmtiles(spark, frame, archive, open_store(str(archive.parent.absolute())), options, {})
     print_tiles(report, archive, Console(file=sys.stdout))
 
 

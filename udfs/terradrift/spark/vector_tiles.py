@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +27,7 @@ from terradrift.maps.tile_columns import MOST_LAYERS, archive_metadata, field_ty
 from terradrift.maps.tile_options import TileOptions
 from terradrift.maps.tile_stats import LayerStats
 from terradrift.maps.vector_tiles import encode_tiles
+from terradrift.store import Store
 
 INDEX = pa.schema(
     [
@@ -73,7 +74,7 @@ def export_pmtiles(
     spark: SparkSession,
     polygons: DataFrame,
     out: Path,
-    work: Path,
+    work: Store,
     options: TileOptions,
     metadata: Mapping[str, Any],
 ) -> TileReport:
@@ -81,7 +82,7 @@ def export_pmtiles(
 
     `polygons`: `options.id_column` (whole numbers), `geometry` (WKB, EPSG:4326), the layer column if one is named, and the
     attributes to show; read once, but for the layers' names.
-    `work`: a folder that driver and executors share; what is written there is removed at the end. `metadata`: name,
+    `work`: a store that driver and executors reach; what is written there is removed at the end. `metadata`: name,
     description, attribution and the like. The archive's bytes do not depend on the number of partitions. Raises InputError
     for columns that cannot become tiles, before anything runs.
     """
@@ -90,21 +91,18 @@ def export_pmtiles(
     if options.layer_column:
         named = polygons.select(F.col(f"`{options.layer_column}`")).distinct().limit(MOST_LAYERS + 2)
         options = replace(options, layers=layer_names((row[0] for row in named.collect()), options))
-    folder = work.absolute() / f"tiles-{uuid.uuid4().hex}"
-    blobs = folder / "blobs"
-    blobs.mkdir(parents=True)
-    runs = folder / "runs"
-    runs.mkdir()
+    own = work.at(f"tiles-{uuid.uuid4().hex}")
     try:
-        cut = polygons.mapInArrow(functools.partial(write_runs, runs, options), from_arrow_schema(RUN)).toArrow()
-        index = _encode(spark, cut, runs, blobs, options)
+        cut = polygons.mapInArrow(functools.partial(write_runs, own, options), from_arrow_schema(RUN)).toArrow()
+        index = _encode(spark, cut, own, options)
         bounds = _bounds(index, options)
         stats = LayerStats(options.layer_names, fields)
         stats.merge(map(json.loads, cut["stats"].to_pylist()))
         told = archive_metadata(options, stats.tilestats(), metadata)
-        archive = write_archive(out, *_places(index, blobs), bounds, told)
+        with tempfile.TemporaryDirectory(prefix="terradrift-blobs-") as folder:
+            archive = write_archive(out, *_places(index, own, Path(folder)), bounds, told)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        own.clear("")
     return TileReport(
         size=archive.size,
         polygons=sum(layer.count for layer in stats.layers.values()),
@@ -118,33 +116,33 @@ def export_pmtiles(
     )
 
 
-def _encode(spark: SparkSession, cut: pa.Table, runs: Path, blobs: Path, options: TileOptions) -> pa.Table:
-    """Encode all tiles into files under `blobs`; the index of those files."""
+def _encode(spark: SparkSession, cut: pa.Table, work: Store, options: TileOptions) -> pa.Table:
+    """Encode all tiles into files of `work`; the index of those files."""
     ranges = tile_ranges(cut, RANGES_A_CORE * spark.sparkContext.defaultParallelism)
     if not ranges:
         return INDEX.empty_table()
     first, end = zip(*ranges, strict=True)
     frame = spark.createDataFrame(pa.table({"first": pa.array(first, pa.int64()), "end": pa.array(end, pa.int64())}))
-    function = functools.partial(_encode_ranges, options, blobs, runs, cut["file"].to_pylist())
+    function = functools.partial(_encode_ranges, options, work, cut["file"].to_pylist())
     parts = frame.mapInArrow(function, from_arrow_schema(PART)).toArrow()["part"].to_pylist()
-    return pa.concat_tables([read_ipc(blobs / f"{part}{INDEX_SUFFIX}") for part in parts]).sort_by("tile_id")
+    return pa.concat_tables([read_ipc(work, f"{part}{INDEX_SUFFIX}") for part in parts]).sort_by("tile_id")
 
 
 def _encode_ranges(
-    options: TileOptions, blobs: Path, folder: Path, files: list[str], batches: Iterable[pa.RecordBatch]
+    options: TileOptions, work: Store, files: list[str], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    runs = open_runs(folder, files)
+    runs = open_runs(work, files)
     ranges = (TileRange(*row.values()) for batch in batches for row in batch.to_pylist())
     pairs = (rows for tiles in ranges if (rows := read_range(runs, tiles)) is not None)
-    yield pa.RecordBatch.from_pydict({"part": [_encode_batches(options, blobs, pairs)]}, PART)
+    yield pa.RecordBatch.from_pydict({"part": [_encode_batches(options, work, pairs)]}, PART)
 
 
-def _encode_batches(options: TileOptions, blobs: Path, batches: Iterable[pa.RecordBatch]) -> str:
+def _encode_batches(options: TileOptions, work: Store, batches: Iterable[pa.RecordBatch]) -> str:
     """Append tiles to one file of this attempt at the task, its index beside it; a repeated task leaves files nobody names."""
     part = uuid.uuid4().hex
     rows: list[tuple[Any, ...]] = []
     offset = 0
-    with (blobs / part).open("xb") as file:
+    with work.scratch_file(part) as path, path.open("xb") as file:
         for tile in encode_tiles(batches, options):
             file.write(tile.data)
             length = len(tile.data)
@@ -152,16 +150,16 @@ def _encode_batches(options: TileOptions, blobs: Path, batches: Iterable[pa.Reco
             offset += length
     columns = zip(*rows, strict=True) if rows else [[]] * len(INDEX)
     index = pa.table([pa.array(column, field.type) for column, field in zip(columns, INDEX, strict=True)], schema=INDEX)
-    write_ipc(index, blobs / f"{part}{INDEX_SUFFIX}")
+    write_ipc(index, work, f"{part}{INDEX_SUFFIX}")
     return part
 
 
-def _places(index: pa.Table, blobs: Path) -> tuple[TileIndex, list[Path]]:
+def _places(index: pa.Table, work: Store, folder: Path) -> tuple[TileIndex, list[Path]]:
     """The index as arrays, and the files it names."""
     part = index["part"].combine_chunks().dictionary_encode()
     digest = np.frombuffer(b"".join(index["digest"].to_pylist()), np.uint64).reshape(-1, 2)
     tile_id, offset, length = (index[name].to_numpy() for name in ("tile_id", "offset", "length"))
-    files = [blobs / name for name in part.dictionary.to_pylist()]
+    files = [work.copy_to(name, folder / name) for name in part.dictionary.to_pylist()]
     return TileIndex(tile_id, part.indices.to_numpy(), offset, length, digest), files
 
 

@@ -33,6 +33,8 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    client = None
+
     def get(self, key: str, at_most: int | None = None) -> bytes:
         with _opened(self.root / key) as handle:
             size = os.fstat(handle).st_size
@@ -109,6 +111,13 @@ class Folder:
         with _absent_below_files():
             file.unlink()
         _sync_folder(file.parent)
+
+    def leftovers(self) -> list[tuple[str, int]]:
+        return [
+            (str(path.relative_to(self.root)), path.stat().st_size)
+            for ending in (PARTIAL, GUARD)
+            for path in sorted(self.root.rglob(f".*{ending}"))
+        ]
 
     def prune(self, prefix: str) -> None:
         """Remove what a deleted prefix leaves: its folders, and objects that were on their way."""

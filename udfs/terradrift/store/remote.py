@@ -55,7 +55,7 @@ class Remote:
         self.url = url
 
     @cached_property
-    def _objects(self) -> Any:
+    def client(self) -> Any:
         parts = urlsplit(self.url)
         options: dict[str, Any] = {"client_options": dict(CLIENT), "retry_config": RETRY}
         if parts.scheme == "http":
@@ -69,18 +69,18 @@ class Remote:
         return object_stores.from_url(self.url, **options)
 
     def get(self, key: str, at_most: int | None = None) -> bytes:
-        found = obstore.get(self._objects, key)
+        found = obstore.get(self.client, key)
         check_size(int(found.meta["size"]), at_most)
         return bytes(found.bytes())
 
     def get_tagged(self, key: str) -> tuple[bytes, str]:
-        found = obstore.get(self._objects, key)
+        found = obstore.get(self.client, key)
         return bytes(found.bytes()), found.meta["e_tag"] or ""
 
     def get_ranges(self, key: str, starts: Sequence[int], ends: Sequence[int], _: Callable[[int], Any] = bytearray) -> list[Any]:
         """Near ranges are asked for as one. The client would do that too, and panics where an answer is too short."""
         merged = _merged(starts, ends)
-        found = obstore.get_ranges(self._objects, key, starts=list(merged), ends=list(merged.values()), coalesce=0)
+        found = obstore.get_ranges(self.client, key, starts=list(merged), ends=list(merged.values()), coalesce=0)
         whole = {start: memoryview(part) for start, part in zip(merged, found, strict=True)}
         first = np.array(list(merged))
         parts = []
@@ -92,33 +92,33 @@ class Remote:
         return parts
 
     def get_tail(self, key: str, length: int) -> bytes:
-        return bytes(obstore.get(self._objects, key, options={"range": {"suffix": length}}).bytes())
+        return bytes(obstore.get(self.client, key, options={"range": {"suffix": length}}).bytes())
 
     def head(self, key: str) -> tuple[int, str]:
-        found = obstore.head(self._objects, key)
+        found = obstore.head(self.client, key)
         return int(found["size"]), found["e_tag"] or ""
 
     def entries(self, prefix: str) -> Iterator[tuple[str, int]]:
-        for page in obstore.list(self._objects, prefix=prefix or None):
+        for page in obstore.list(self.client, prefix=prefix or None):
             for item in page:
                 yield item["path"], int(item["size"])
 
     def put(self, key: str, data: Any) -> None:
-        obstore.put(self._objects, key, bytes(data) if isinstance(data, memoryview) else data)
+        obstore.put(self.client, key, bytes(data) if isinstance(data, memoryview) else data)
 
     def put_file(self, key: str, path: Path) -> None:
-        obstore.put(self._objects, key, path)  # in parts; the object appears when the last is there
+        obstore.put(self.client, key, path)  # in parts; the object appears when the last is there
 
     def put_new(self, key: str, data: bytes) -> bool:
         try:
-            obstore.put(self._objects, key, data, mode="create")
+            obstore.put(self.client, key, data, mode="create")
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
             return self._is(key, data)
         return True
 
     def put_if(self, key: str, data: bytes, tag: str) -> bool:
         try:
-            obstore.put(self._objects, key, data, mode={"e_tag": tag})
+            obstore.put(self.client, key, data, mode={"e_tag": tag})
         except (exceptions.PreconditionError, *ABSENT):
             return self._is(key, data)
         return True
@@ -131,7 +131,11 @@ class Remote:
             return False
 
     def delete(self, key: str) -> None:
-        obstore.delete(self._objects, key)
+        obstore.delete(self.client, key)
+
+    def leftovers(self) -> list[tuple[str, int]]:
+        """Parts of an upload are no objects; the bucket's own lifecycle rule removes them."""
+        return []
 
     def prune(self, prefix: str) -> None:
         """A bucket has no folders."""

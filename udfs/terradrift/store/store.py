@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -122,6 +124,31 @@ class Store:
         """Write a whole object from a file, however large."""
         self._write(key, lambda: self._objects.put_file(key, path))
 
+    @contextmanager
+    def scratch_file(self, key: str) -> Iterator[Path]:
+        """A path to write an intermediate file to, which has a name that nobody else uses: not forced to disk in a folder."""
+        folder = self.local_path
+        if folder is None:
+            with tempfile.TemporaryDirectory(prefix="terradrift-") as name:
+                yield Path(name) / "file"
+                self.put_file(key, Path(name) / "file")
+            return
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield path
+
+    def copy_to(self, key: str, path: Path) -> Path:
+        """An object as a local file: where it lies in a folder, else a copy at `path`. Raises StoreError where it is absent."""
+        folder = self.local_path
+        if folder is not None:
+            return folder / key
+        data = self.get(key)
+        if data is None:
+            raise StoreError(f"{redacted(self.url)}/{key}: found no such object; expected what the run wrote; run it again")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
     def put_new(self, key: str, data: bytes) -> bool:
         """Write an object that is not there yet; whether it was ours to write. Of several writers one hears True."""
         return self._write(key, lambda: self._objects.put_new(key, data))
@@ -148,6 +175,15 @@ class Store:
         self._objects.prune(prefix)
         return removed, size
 
+    def leftovers(self) -> list[tuple[str, int]]:
+        """Keys and sizes of what writers that were killed left of objects on their way; a bucket shows none."""
+        return self._objects.leftovers()
+
+    def sweep(self) -> None:
+        """Remove the leftovers; only where nobody writes."""
+        for key, _ in self.leftovers():
+            self.delete(key)
+
     def _head(self, key: str) -> Version | None:
         try:
             return Version(*patiently(lambda: self._objects.head(key)))
@@ -161,6 +197,14 @@ class Store:
         except ABSENT:
             return None
         return Version(*patiently(lambda: self._objects.head(key)))  # two answers that disagree are an error
+
+    def zarr(self) -> Any:
+        """This store for zarr-python and xarray, read-only: the folder's path, or an object store."""
+        if self.local_path is not None:
+            return str(self.local_path)
+        from zarr.storage import ObjectStore
+
+        return ObjectStore(self._objects.client, read_only=True)
 
     def _read(self, key: str, read: Callable[[], _Result]) -> _Result | None:
         try:

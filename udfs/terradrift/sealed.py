@@ -1,0 +1,74 @@
+"""Records whose every byte is accounted for: JSON with a hash of itself, and hashes of the objects it tells of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SEAL = "seal"
+
+ABSENT = "absent"
+"""What a record says of an object that is not there because all its values are no data."""
+
+
+class Written(NamedTuple):
+    """What an object holds that was written."""
+
+    bytes: int
+    sha256: str
+
+
+Objects = Mapping[str, Written | str]
+"""Keys with what was written there, or ABSENT."""
+
+
+def written(data: bytes | memoryview) -> Written:
+    """Size and hash of an object's data."""
+    return Written(len(data), hashlib.sha256(data).hexdigest())
+
+
+def written_file(path: Path) -> Written:
+    """Size and hash of a file."""
+    with path.open("rb") as file:
+        return Written(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def under(prefix: str, objects: Objects) -> dict[str, Written | str]:
+    """The same objects, seen from the folder above."""
+    return {f"{prefix}/{key}": value for key, value in objects.items()}
+
+
+def objects_as_json(objects: Objects) -> dict[str, Any]:
+    """For a record."""
+    return {key: value._asdict() if isinstance(value, Written) else value for key, value in objects.items()}
+
+
+def objects_from_json(found: Any) -> dict[str, Written | str]:
+    """From a record."""
+    return {key: Written(**value) if isinstance(value, dict) else str(value) for key, value in dict(found or {}).items()}
+
+
+def seal(document: Mapping[str, Any]) -> bytes:
+    """A JSON document with the hash of its other members; equal documents are equal bytes."""
+    plain = json.loads(json.dumps(document, default=str))  # as it will be read: numbers that are names sort as text
+    body = {name: value for name, value in plain.items() if name != SEAL}
+    return _text(body | {SEAL: hashlib.sha256(_text(body)).hexdigest()})
+
+
+def unseal(data: bytes | None) -> dict[str, Any] | None:
+    """The document, or None where it is not, byte by byte, what was sealed."""
+    try:
+        document = json.loads(data or b"")
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or seal(document) != data:
+        return None
+    del document[SEAL]
+    return document
+
+
+def _text(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=1, sort_keys=True).encode()
