@@ -4,67 +4,31 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pmtiles.reader import MmapSource, Reader, all_tiles
-from pmtiles.tile import deserialize_directory, deserialize_header, tileid_to_zxy, zxy_to_tileid
+from pmtiles.tile import (
+    Entry,
+    deserialize_directory,
+    deserialize_header,
+    serialize_directory,
+    serialize_header,
+    tileid_to_zxy,
+    zxy_to_tileid,
+)
 
+from archives import verify
 from terradrift.errors import StoreError
 from terradrift.maps import pmtiles
 from terradrift.maps.pmtiles import Archive, TileIndex, gzip_bytes, tile_ids, tile_xyz, write_archive, zoom_start
 
 BOUNDS = (-10.5, -20.25, 30.125, 40.0)
 METADATA = {"name": "ä", "vector_layers": [{"id": "a", "minzoom": 0, "maxzoom": 5, "fields": {}}]}
-
-
-def verify(path: Path) -> dict[str, Any]:
-    """Assert what the specification asks of an archive; its header."""
-    data = path.read_bytes()
-    header: dict[str, Any] = deserialize_header(data[:127])
-    sections = ["root", "metadata", "leaf_directory", "tile_data"]
-    starts, lengths = ([header[f"{s}_{what}"] for s in sections] for what in ("offset", "length"))
-    assert all(starts)
-    assert starts[0] == 127
-    assert starts[0] + lengths[0] <= 16384
-    assert starts == [127, *(127 + np.cumsum(lengths)[:-1]).tolist()]
-    assert len(data) == 127 + sum(lengths)
-    root = deserialize_directory(data[127 : 127 + lengths[0]])
-    entries = []
-    for entry in root:
-        if entry.run_length == 0:
-            assert entry.offset + entry.length <= lengths[2]
-            leaf = deserialize_directory(data[starts[2] + entry.offset :][: entry.length])
-            assert leaf[0].tile_id == entry.tile_id
-            entries += leaf
-        else:
-            entries.append(entry)
-    assert all(a.tile_id + a.run_length <= b.tile_id for a, b in itertools.pairwise(entries))
-    assert all(e.length > 0 and e.run_length > 0 and e.offset + e.length <= lengths[3] for e in entries)
-    assert header["clustered"]
-    end = 0
-    for entry in entries:
-        assert entry.offset <= end
-        end = max(end, entry.offset + entry.length)
-    assert end == lengths[3]
-    assert header["addressed_tiles_count"] == sum(e.run_length for e in entries)
-    assert header["tile_entries_count"] == len(entries)
-    assert header["tile_contents_count"] == len({e.offset for e in entries})
-    if entries:
-        assert header["min_zoom"] == tileid_to_zxy(entries[0].tile_id)[0]
-        assert header["max_zoom"] == tileid_to_zxy(entries[-1].tile_id + entries[-1].run_length - 1)[0]
-    assert header["min_zoom"] <= header["center_zoom"] <= header["max_zoom"]
-    assert header["min_lon_e7"] < header["max_lon_e7"]
-    assert header["min_lat_e7"] < header["max_lat_e7"]
-    assert header["min_lon_e7"] <= header["center_lon_e7"] <= header["max_lon_e7"]
-    assert header["min_lat_e7"] <= header["center_lat_e7"] <= header["max_lat_e7"]
-    metadata = json.loads(gzip.decompress(data[starts[1] : starts[1] + lengths[1]]))
-    assert isinstance(metadata["vector_layers"], list)
-    return header
 
 
 def write(folder: Path, tiles: dict[int, bytes], files: int = 1, seed: int = 0) -> tuple[Path, Archive]:
@@ -101,6 +65,66 @@ def test_tile_ids_equal_the_reference(zoom: int) -> None:
 def test_ids_of_all_small_zooms_are_dense() -> None:
     x, y, zoom = tile_xyz(np.arange(zoom_start(5)))
     assert np.concatenate([tile_ids(z, x[zoom == z], y[zoom == z]) for z in range(5)]).tolist() == list(range(zoom_start(5)))
+
+
+def first(entries: list[Entry], **changes: int) -> list[Entry]:
+    """The same entries, the first one changed."""
+    entry = entries[0]
+    kept = {"tile_id": entry.tile_id, "offset": entry.offset, "length": entry.length, "run_length": entry.run_length}
+    return [Entry(**(kept | changes)), *entries[1:]]
+
+
+HEADER_DAMAGE: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "root at 0": lambda h: {"root_offset": 0},
+    "leaves at 0": lambda h: {"leaf_directory_offset": 0},
+    "root not after the header": lambda h: {"root_offset": 128},
+    "tiles beyond the end": lambda h: {"tile_data_length": h["tile_data_length"] + 1},
+    "not clustered": lambda h: {"clustered": False},
+    "a tile more": lambda h: {"addressed_tiles_count": h["addressed_tiles_count"] + 1},
+    "an entry more": lambda h: {"tile_entries_count": h["tile_entries_count"] + 1},
+    "a content less": lambda h: {"tile_contents_count": h["tile_contents_count"] - 1},
+    "a planned zoom without tiles": lambda h: {"min_zoom": h["min_zoom"] - 1},
+    "a zoom too many": lambda h: {"max_zoom": h["max_zoom"] + 1},
+    "its middle in no zoom": lambda h: {"center_zoom": h["max_zoom"] + 1},
+    "its middle elsewhere": lambda h: {"center_lon_e7": h["max_lon_e7"] + 1},
+    "bounds without area": lambda h: {"max_lat_e7": h["min_lat_e7"]},
+}
+DIRECTORY_DAMAGE: dict[str, Callable[[list[Entry]], list[Entry]]] = {
+    "an id twice": lambda e: [e[0], Entry(e[0].tile_id, e[1].offset, e[1].length, e[1].run_length), *e[2:]],
+    "runs over each other": lambda e: first(e, run_length=e[1].tile_id - e[0].tile_id + 1),
+    "no length": lambda e: first(e, length=0),
+    "tiles out of bounds": lambda e: [*e[:-1], Entry(e[-1].tile_id, e[-1].offset + 1, e[-1].length, e[-1].run_length)],
+    "a gap in the tiles": lambda e: e[1:],
+}
+
+
+@pytest.mark.parametrize("damage", [*HEADER_DAMAGE, *DIRECTORY_DAMAGE, "cut", "longer", "no layers", "no metadata"])
+def test_each_damage_is_found(damage: str, tmp_path: Path) -> None:
+    """The archive's own checks: what `verify` asks for it misses in an archive that lacks just that."""
+    path, _ = write(tmp_path, {i: f"tile {i // 2}".encode() for i in range(100, 160)})
+    verify(path)
+    data = path.read_bytes()
+    header: dict[str, Any] = deserialize_header(data[:127])
+    entries = deserialize_directory(data[127 : 127 + header["root_length"]])
+    metadata = METADATA
+    if damage in DIRECTORY_DAMAGE:
+        entries = DIRECTORY_DAMAGE[damage](entries)
+    if damage == "no layers":
+        metadata = {"name": "a"}
+    sections = [serialize_directory(entries), gzip.compress(json.dumps(metadata).encode(), mtime=0)]
+    if damage == "no metadata":
+        sections[1] = gzip.compress(b"{", mtime=0)
+    counts = {"addressed_tiles_count": sum(e.run_length for e in entries), "tile_entries_count": len(entries)}
+    counts["tile_contents_count"] = len({entry.offset for entry in entries})
+    header |= counts | {"root_length": len(sections[0]), "metadata_length": len(sections[1])}
+    for name, before in (("metadata", "root"), ("leaf_directory", "metadata"), ("tile_data", "leaf_directory")):
+        header[f"{name}_offset"] = header[f"{before}_offset"] + header[f"{before}_length"]
+    header |= HEADER_DAMAGE.get(damage, lambda h: {})(header)
+    tiles = data[-header["tile_data_length"] :] if damage != "tiles beyond the end" else data[-header["tile_data_length"] + 1 :]
+    whole = serialize_header(header) + b"".join(sections) + tiles
+    path.write_bytes({"cut": whole[:-1], "longer": whole + b"x"}.get(damage, whole))
+    with pytest.raises((AssertionError, KeyError, ValueError)):
+        verify(path)
 
 
 @pytest.mark.parametrize("files", [1, 4])

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pmtiles.reader import MmapSource, all_tiles
 from pmtiles.tile import zxy_to_tileid
-from test_pmtiles import verify
 
+from archives import verify
 from terradrift.errors import InputError
 from terradrift.kernels.tile_geometry import mercator
 from terradrift.maps.pmtiles import TileIndex, tile_xyz, write_archive

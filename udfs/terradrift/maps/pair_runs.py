@@ -8,11 +8,9 @@ only the pages of the range are read.
 from __future__ import annotations
 
 import json
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +21,7 @@ from terradrift.kernels.rings import Array
 from terradrift.maps.tile_columns import SORTED_BY, field_types, thinned
 from terradrift.maps.tile_options import TileOptions
 from terradrift.maps.tile_pairs import tile_pairs
+from terradrift.maps.tile_parts import read_ipc, write_ipc
 from terradrift.maps.tile_stats import LayerStats
 from terradrift.store import Store
 
@@ -95,18 +94,6 @@ def read_range(runs: Sequence[pa.Table], tiles: TileRange) -> pa.RecordBatch | N
 def open_runs(store: Store, files: Sequence[str]) -> list[pa.Table]:
     """The files as tables over mapped memory."""
     return [read_ipc(store, file) for file in files]
-
-
-def read_ipc(store: Store, file: str) -> pa.Table:
-    """An Arrow file as a table over mapped memory; a copy of one from elsewhere has lost its name and goes with its reader."""
-    with tempfile.TemporaryDirectory(prefix="terradrift-pairs-") as folder:
-        return pa.ipc.open_file(pa.memory_map(str(store.copy_to(file, Path(folder) / "pairs")))).read_all()
-
-
-def write_ipc(table: pa.Table, store: Store, file: str) -> None:
-    """Write an Arrow file."""
-    with store.scratch_file(file) as path, pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
 
 
 def _write_run(store: Store, batches: list[pa.RecordBatch], stats: LayerStats) -> pa.RecordBatch:

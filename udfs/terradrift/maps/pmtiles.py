@@ -31,7 +31,9 @@ LEAF_ENTRIES = 4096
 """Entries of a leaf directory to begin with; half as many more are tried until the root fits."""
 GZIP_LEVEL = 6
 BLOCK_BYTES = 8 * 2**20
-VERSION, CLUSTERED, GZIP, MVT = 3, 1, 2, 1
+VERSION, CLUSTERED = 3, 1
+NO_COMPRESSION, GZIP = 1, 2
+MVT, PNG = 1, 2
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,9 @@ def write_archive(
     parts: Sequence[Path],
     bounds: tuple[float, float, float, float],
     metadata: Mapping[str, Any],
+    tile_type: int = MVT,
 ) -> Archive:
-    """Write gzipped vector tiles as a PMTiles archive; `path` appears complete or not at all.
+    """Write gzipped vector tiles (MVT), or pictures (PNG), as a PMTiles archive; `path` appears complete or not at all.
 
     `parts`: the files the tiles lie in. `bounds`: west, south, east, north in degrees. The header's zooms are those of the
     tiles present. Raises StoreError where a file cannot be written or is shorter than the index says.
@@ -104,7 +107,7 @@ def write_archive(
     text = json.dumps(metadata, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     sections = [root, gzip_bytes(text.encode()), leaves]
     data_bytes = int(length[first].sum())
-    head = _header([*map(len, sections), data_bytes], [ids.size, entries.tile_id.size, first.size], ids, bounds)
+    head = _header([*map(len, sections), data_bytes], [ids.size, entries.tile_id.size, first.size], ids, bounds, tile_type)
     spans = _spans(*(a[order][first] for a in (index.part, index.offset, index.length)))
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
@@ -181,7 +184,7 @@ def _directories(entries: _Entries) -> tuple[bytes, bytes]:
     return root, leaves
 
 
-def _header(sizes: list[int], counts: list[int], ids: Array, bounds: tuple[float, float, float, float]) -> bytes:
+def _header(sizes: list[int], counts: list[int], ids: Array, bounds: tuple[float, float, float, float], tile_type: int) -> bytes:
     """127 bytes; `sizes` of root, metadata, leaves, data; `counts` of tiles, entries, contents."""
     _, _, zooms = tile_xyz(ids[[0, -1]] if ids.size else np.zeros(2, np.int64))
     starts = HEADER_BYTES + np.cumsum([0, *sizes[:-1]])
@@ -192,7 +195,7 @@ def _header(sizes: list[int], counts: list[int], ids: Array, bounds: tuple[float
         VERSION,
         *(int(number) for pair in zip(starts, sizes, strict=True) for number in pair),
         *counts,
-        *(CLUSTERED, GZIP, GZIP, MVT),
+        *(CLUSTERED, GZIP, GZIP if tile_type == MVT else NO_COMPRESSION, tile_type),
         *(int(zoom) for zoom in zooms),
         *(west, south, east, north),
         int(zooms[0]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -16,24 +15,10 @@ from terradrift.kernels.tile_squares import covering_squares
 from terradrift.maps.pmtiles import gzip_bytes
 from terradrift.maps.tile_columns import LACKING, SMALL, WHOLE_TILE
 from terradrift.maps.tile_options import TileOptions
+from terradrift.maps.tile_parts import EncodedTile, digest_of
 
 SHRINK = 0.98
 """Of the share of polygons that a too large tile should keep by its size; the smallest take fewer bytes than the mean."""
-
-
-class EncodedTile(NamedTuple):
-    """A finished tile."""
-
-    tile_id: int
-    data: bytes
-    """Gzipped vector tile."""
-    digest: bytes
-    """128-bit BLAKE2b of `data`."""
-    features: int
-    dropped: int
-    """Features left out because the tile would be too large."""
-    bounds: tuple[int, int, int, int]
-    """xmin, ymin, xmax, ymax of what is drawn, tile units."""
 
 
 class _Rows(NamedTuple):
@@ -147,8 +132,7 @@ def _encode_tile(tile_id: int, rows: _Rows, values: mvt.Messages, heads: list[Ar
             break
         largest_first = _largest_first(rows, polygons) if kept == count else largest_first
         kept = max(1, min(kept - 1, int(kept * options.max_tile_bytes / len(tile.data) * SHRINK)))
-    digest = hashlib.blake2b(tile.data, digest_size=16).digest()
-    return EncodedTile(tile_id, tile.data, digest, kept, count - kept, tile.bounds)
+    return EncodedTile(tile_id, tile.data, digest_of(tile.data), kept, count - kept, tile.bounds)
 
 
 def _largest_first(rows: _Rows, polygons: Array) -> Array:

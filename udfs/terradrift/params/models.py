@@ -203,6 +203,8 @@ class Maps(Model):
     """Write the polygons as a GeoPackage too."""
     flatgeobuf: bool = False
     """Write the polygons as a FlatGeobuf too."""
+    raster_tiles: bool = False
+    """Write picture tiles of score and year, for maps on the web; zooms as above, at most that of the mosaic's pixels."""
 
     @field_validator("max_zoom")
     @classmethod

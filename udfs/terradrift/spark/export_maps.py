@@ -1,4 +1,4 @@
-"""Stage 5: tables and rasters to maps: vector tiles, GeoTIFFs, a picture."""
+"""Stage 5: tables and rasters to maps: vector tiles, raster tiles, GeoTIFFs, a picture."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from pyspark.sql import functions as F  # noqa: N812  (the name everyone knows)
 from terradrift.ledger import code_version
 from terradrift.maps.display import write_largest, write_zones_geojson
 from terradrift.maps.preview import write_preview
+from terradrift.maps.raster_tiles import score_legend, year_legend
 from terradrift.maps.stac import RunFacts, write_stac
 from terradrift.maps.styles import changed_style, kind_style, polygon_style, ramp_style, year_style
-from terradrift.maps.tile_options import TileOptions
+from terradrift.maps.tile_options import Thin, TileOptions
 from terradrift.run import Run
 from terradrift.spark.arrow_tasks import describe
 from terradrift.spark.build_overviews import STATISTICS
 from terradrift.spark.export_cogs import crop_window, export_cogs
 from terradrift.spark.export_vector_files import export_vector_files
 from terradrift.spark.parts import read_frame, read_plain
+from terradrift.spark.raster_tiles import export_raster_tiles
 from terradrift.spark.summary import largest_changes
 from terradrift.spark.vector_tiles import export_pmtiles
 from terradrift.table_parts import table_keys
@@ -38,6 +40,9 @@ LISTED_COLUMNS = ("change_id", "zone", "kind", "year_first", "year_last", "score
 
 TILE_ATTRIBUTES = ("change_id", "kind", "year_first", "score_max", "effect_mean", "area_m2")
 
+CHANGES_THIN = (Thin("score_max", 10, 2), Thin("effect_mean", 10, 2), Thin("area_m2", 10, -2))
+"""Below zoom 10 two decimals, and areas in hundreds of square metres: a viewer can filter by all of them at every zoom."""
+
 
 def export_maps(spark: SparkSession, run: Run) -> dict[str, Any]:
     """Write the maps that the run file asks for; gives the counts of the vector tiles."""
@@ -46,6 +51,8 @@ def export_maps(spark: SparkSession, run: Run) -> dict[str, Any]:
     if maps.pmtiles:
         report["vector_tiles"] = export_vector_tiles(spark, run)
         export_display(spark, run)
+    if maps.raster_tiles:
+        report["raster_tiles"] = export_pictures(spark, run)
     if maps.cog:
         export_cogs(spark, run)
         export_preview(run)
@@ -65,7 +72,10 @@ def export_vector_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
         shape = F.call_function("ST_GeomFromWKB", shape)
         shape = F.call_function("ST_AsBinary", F.call_function("ST_Transform", shape, F.lit(params.refine.crs), F.lit(WEB_CRS)))
     frame = polygons.select(*TILE_ATTRIBUTES, shape.alias("geometry"))
-    options = TileOptions(layer="changes", id_column="change_id", min_zoom=params.maps.min_zoom, max_zoom=params.maps.max_zoom)
+    maps = params.maps
+    options = TileOptions(
+        layer="changes", id_column="change_id", min_zoom=maps.min_zoom, max_zoom=maps.max_zoom, thin=CHANGES_THIN
+    )
     attribution = run.plan.mosaic.attribution
     metadata = {"name": "changes", "description": "terradrift change polygons"} | (
         {"attribution": attribution} if attribution else {}
@@ -75,6 +85,22 @@ def export_vector_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
         report = export_pmtiles(spark, frame, path, run.folder.records.store.at("_work/vector_tiles"), options, metadata)
         run.folder.records.put_file(f"maps/{path.name}", path)
     return asdict(report)
+
+
+def export_pictures(spark: SparkSession, run: Run) -> dict[str, Any]:
+    """`maps/change_score.pmtiles` and `change_year.pmtiles` from the levels of scores.zarr."""
+    describe(spark, "write raster tiles")
+    maps, attribution = run.plan.params.maps, run.plan.mosaic.attribution
+    more = {"attribution": attribution} if attribution else {}
+    report = {}
+    with tempfile.TemporaryDirectory(prefix="terradrift-tiles-") as folder:
+        for legend in (score_legend(run.scores), year_legend(run.plan.years)):
+            path, work = Path(folder) / f"{legend.array}.pmtiles", run.folder.records.store.at("_work/raster_tiles")
+            zooms, told = (maps.min_zoom, maps.max_zoom), {"name": legend.array, **more}
+            found = export_raster_tiles(spark, run.scores, crop_window(run), legend, path, work, zooms, told)
+            run.folder.records.put_file(f"maps/{path.name}", path)
+            report[legend.array] = asdict(found)
+    return report
 
 
 def export_display(spark: SparkSession, run: Run) -> None:

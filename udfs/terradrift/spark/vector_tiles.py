@@ -21,30 +21,18 @@ from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
 from terradrift.kernels.rings import Array
 from terradrift.kernels.tile_geometry import MAX_LATITUDE, lon_lat
-from terradrift.maps.pair_runs import RUN, TileRange, open_runs, read_ipc, read_range, tile_ranges, write_ipc, write_runs
-from terradrift.maps.pmtiles import TileIndex, tile_xyz, write_archive, zoom_start
+from terradrift.maps.pair_runs import RUN, TileRange, open_runs, read_range, tile_ranges, write_runs
+from terradrift.maps.pmtiles import tile_xyz, write_archive, zoom_start
 from terradrift.maps.tile_columns import MOST_LAYERS, archive_metadata, field_types, layer_names
 from terradrift.maps.tile_options import TileOptions
+from terradrift.maps.tile_parts import INDEX, places, read_index, write_part
 from terradrift.maps.tile_stats import LayerStats
 from terradrift.maps.vector_tiles import encode_tiles
 from terradrift.store import Store
 
-INDEX = pa.schema(
-    [
-        ("tile_id", pa.int64()),
-        ("part", pa.string()),
-        ("offset", pa.int64()),
-        ("length", pa.int64()),
-        ("digest", pa.binary()),
-        ("features", pa.int64()),
-        ("dropped", pa.int64()),
-        *((side, pa.int64()) for side in ("xmin", "ymin", "xmax", "ymax")),
-    ]
-)
-"""One row an encoded tile: where its bytes lie, what is in it, and the bounds of what it draws in tile units."""
-INDEX_SUFFIX = ".index"
-PART = pa.schema([("part", pa.string())])
 RANGES_A_CORE = 4
+PART = pa.schema([("part", pa.string())])
+"""One row a file of encoded tiles."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +88,7 @@ def export_pmtiles(
         stats.merge(map(json.loads, cut["stats"].to_pylist()))
         told = archive_metadata(options, stats.tilestats(), metadata)
         with tempfile.TemporaryDirectory(prefix="terradrift-blobs-") as folder:
-            archive = write_archive(out, *_places(index, own, Path(folder)), bounds, told)
+            archive = write_archive(out, *places(index, own, Path(folder)), bounds, told)
     finally:
         own.clear("")
     return TileReport(
@@ -125,7 +113,7 @@ def _encode(spark: SparkSession, cut: pa.Table, work: Store, options: TileOption
     frame = spark.createDataFrame(pa.table({"first": pa.array(first, pa.int64()), "end": pa.array(end, pa.int64())}))
     function = functools.partial(_encode_ranges, options, work, cut["file"].to_pylist())
     parts = frame.mapInArrow(function, from_arrow_schema(PART)).toArrow()["part"].to_pylist()
-    return pa.concat_tables([read_ipc(work, f"{part}{INDEX_SUFFIX}") for part in parts]).sort_by("tile_id")
+    return read_index(work, parts)
 
 
 def _encode_ranges(
@@ -134,33 +122,7 @@ def _encode_ranges(
     runs = open_runs(work, files)
     ranges = (TileRange(*row.values()) for batch in batches for row in batch.to_pylist())
     pairs = (rows for tiles in ranges if (rows := read_range(runs, tiles)) is not None)
-    yield pa.RecordBatch.from_pydict({"part": [_encode_batches(options, work, pairs)]}, PART)
-
-
-def _encode_batches(options: TileOptions, work: Store, batches: Iterable[pa.RecordBatch]) -> str:
-    """Append tiles to one file of this attempt at the task, its index beside it; a repeated task leaves files nobody names."""
-    part = uuid.uuid4().hex
-    rows: list[tuple[Any, ...]] = []
-    offset = 0
-    with work.scratch_file(part) as path, path.open("xb") as file:
-        for tile in encode_tiles(batches, options):
-            file.write(tile.data)
-            length = len(tile.data)
-            rows.append((tile.tile_id, part, offset, length, tile.digest, tile.features, tile.dropped, *tile.bounds))
-            offset += length
-    columns = zip(*rows, strict=True) if rows else [[]] * len(INDEX)
-    index = pa.table([pa.array(column, field.type) for column, field in zip(columns, INDEX, strict=True)], schema=INDEX)
-    write_ipc(index, work, f"{part}{INDEX_SUFFIX}")
-    return part
-
-
-def _places(index: pa.Table, work: Store, folder: Path) -> tuple[TileIndex, list[Path]]:
-    """The index as arrays, and the files it names."""
-    part = index["part"].combine_chunks().dictionary_encode()
-    digest = np.frombuffer(b"".join(index["digest"].to_pylist()), np.uint64).reshape(-1, 2)
-    tile_id, offset, length = (index[name].to_numpy() for name in ("tile_id", "offset", "length"))
-    files = [work.copy_to(name, folder / name) for name in part.dictionary.to_pylist()]
-    return TileIndex(tile_id, part.indices.to_numpy(), offset, length, digest), files
+    yield pa.RecordBatch.from_pydict({"part": [write_part(work, encode_tiles(pairs, options))]}, PART)
 
 
 def _by_zoom(index: pa.Table, column: str, join: np.ufunc) -> dict[int, int]:
