@@ -139,12 +139,12 @@ BAD_FILES: list[tuple[str, Any, list[str]]] = [
     ("wrong_crs.gpkg", frame(INSIDE, crs="EPSG:32633"), ["expected some of the mosaic's"]),
     ("huge.gpkg", frame(shapely.box(0, 0, 1e300, 1e300), crs="EPSG:32633"), ["outlines too long"]),
     ("far.gpkg", frame(shapely.box(1e9, 1e9, 2e9, 2e9), crs="EPSG:3035"), ["no coordinates in EPSG:4326"]),
-    ("plain.parquet", pandas.DataFrame({"a": [1]}), ["cannot be read", "geo metadata"]),
+    ("plain.parquet", pandas.DataFrame({"a": [1]}), ["without the metadata 'geo'", "write it with geopandas"]),
     ("cut.parquet", b"PAR1 and nothing else", ["cannot be read"]),
     ("table.csv", "a,b\n1,2\n", ["no layer with geometries"]),
     ("image.png", b"\x89PNG\r\n\x1a\n" + bytes(64), ["cannot be read"]),
     ("vrt.vrt", "<OGRVRTDataSource><OGRVRTLayer name='a'/></OGRVRTDataSource>", ["points to others"]),
-    ("broken.zip", b"PK\x03\x04" + bytes(100), ["cannot be read"]),
+    ("broken.zip", b"PK\x03\x04" + bytes(100), ["cut or damaged", "pack it again"]),
 ]
 
 

@@ -149,7 +149,7 @@ def test_the_manifest_names_every_published_file_by_its_hash(folder: RunFolder) 
     assert all(digest == hashlib.sha256((folder.path / name).read_bytes()).hexdigest() for name, digest in files.items())
 
 
-@pytest.mark.parametrize("broken", ["manifest.json", "run.json", "latest.json"])
+@pytest.mark.parametrize("broken", ["run.json", "latest.json"])
 def test_a_run_that_could_not_be_published_leaves_the_pointer(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:

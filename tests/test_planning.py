@@ -195,6 +195,7 @@ ALTERNATIVES: dict[str, tuple[dict[str, Any], bool]] = {
     "scores.distance": ({"scores": {"distance": "angle"}}, True),
     "scores.annual": ({"scores": {"annual": ["difference"]}}, True),
     "scores.robust_z": ({"scores": {"robust_z": False}}, True),
+    "scores.overviews": ({"scores": {"overviews": "max"}}, True),
     "variable": ({"variable": "more"}, True),
     "quantization": ({"quantization": "none"}, True),
     "change.detector": ({"change": {"detector": "max_difference"}}, True),
@@ -209,6 +210,7 @@ ALTERNATIVES: dict[str, tuple[dict[str, Any], bool]] = {
     "polygons.min_pixels": ({"polygons": {"min_pixels": 9}}, False),
     "polygons.fill_holes_pixels": ({"polygons": {"fill_holes_pixels": 1}}, False),
     "polygons.group_by": ({"polygons": {"group_by": "year"}}, False),
+    "polygons.outline": ({"change": {"threshold": {"score": 0.3}}, "polygons": {"outline": "contour"}}, False),
     "refine.crs": ({"refine": {"crs": "EPSG:32613"}}, False),
     "refine.simplify_m": ({"refine": {"simplify_m": 0}}, False),
     "refine.precision_m": ({"refine": {"precision_m": 1}}, False),
@@ -217,6 +219,9 @@ ALTERNATIVES: dict[str, tuple[dict[str, Any], bool]] = {
     "maps.min_zoom": ({"maps": {"min_zoom": 5}}, False),
     "maps.max_zoom": ({"maps": {"max_zoom": 12}}, False),
     "maps.cog": ({"maps": {"cog": False}}, False),
+    "maps.raster_tiles": ({"maps": {"raster_tiles": True}}, False),
+    "maps.gpkg": ({"maps": {"gpkg": True}}, False),
+    "maps.flatgeobuf": ({"maps": {"flatgeobuf": True}}, False),
 }
 """Another value for every parameter, and whether the scores depend on it."""
 
