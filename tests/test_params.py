@@ -165,7 +165,7 @@ BAD_VALUES: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"refine": {"simplify_m": 10**400}}, "refine.simplify_m", ["found an integer of 1329 bits", "expected a number"]),
     ({"refine": {"precision_m": 0}}, "refine.precision_m", ["found 0", "expected a number > 0", "metres"]),
     ({"refine": {"max_vertices": 4}}, "refine.max_vertices", ["found 4", "expected an integer >= 5"]),
-    ({"maps": {"max_zoom": 23}}, "maps.max_zoom", ["found 23", "expected an integer >= 0 and <= 22"]),
+    ({"maps": {"max_zoom": 19}}, "maps.max_zoom", ["found 19", "expected an integer >= 0 and <= 18"]),
     ({"maps": {"min_zoom": 15}}, "maps.max_zoom", ["found 13", "expected an integer from min_zoom 15"]),
     ({"maps": {"cog": 1}}, "maps.cog", ["found 1", "expected true or false"]),
     ({"variable": "../secret"}, "variable", ["found '../secret'", "expected text that matches"]),

@@ -59,7 +59,7 @@ def write_large_run(out: Path, size: int) -> None:
             }
             store.write_tile(tile, values)
     for made in passes(store):
-        write_overviews(store, arrays, made, 0, 0)
+        list(write_overviews(store, arrays, made, 0, 0))  # it writes as it counts
     changes = change_polygons(rasters())
     write_changes(changes, folder.maps / "changes.pmtiles")
     told = {"years": list(YEARS), "bands": list(RECIPE.bands), "summary": {"polygons": len(changes)}, "window": asdict(window)}

@@ -194,9 +194,9 @@ class Maps(Model):
     pmtiles: bool = True
     """Write vector tiles."""
     min_zoom: Zoom = 4
-    """Smallest zoom of the vector tiles, 0 to 22."""
+    """Smallest zoom of the vector tiles, 0 to 18."""
     max_zoom: Zoom = 13
-    """Largest zoom of the vector tiles, min_zoom to 22."""
+    """Largest zoom of the vector tiles, min_zoom to 18."""
     cog: bool = True
     """Write Cloud-optimised GeoTIFFs of score, effect, year, kind, mapped pixels and, with a calibrated threshold, q."""
     gpkg: bool = False
@@ -210,7 +210,7 @@ class Maps(Model):
     @classmethod
     def _ordered(cls, value: int, info: ValidationInfo) -> int:
         if value < info.data.get("min_zoom", 0):
-            raise ValueError(f"found {value}, expected an integer from min_zoom {info.data['min_zoom']} to 22")
+            raise ValueError(f"found {value}, expected an integer from min_zoom {info.data['min_zoom']} to 18")
         return value
 
 

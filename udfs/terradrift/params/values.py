@@ -86,7 +86,7 @@ def _choice(names: Iterable[str]) -> WithJsonSchema:
 
 
 Count = Annotated[int, Field(ge=1, le=MAX_INT)]
-Zoom = Annotated[int, Field(ge=0, le=22)]
+Zoom = Annotated[int, Field(ge=0, le=18)]  # the units of vector tiles end there
 Year = Annotated[int, Field(ge=1900, le=2100)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Distance = Annotated[str, AfterValidator(_known("distance", DISTANCES)), _choice(DISTANCES)]
