@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from terradrift.buffers import BUFFERS
-from terradrift.errors import StoreError
+from terradrift.shard_chunks import fetch_chunks, give_back
 from terradrift.store import Store
 from terradrift.zarr_chunks import ABSENT, ArrayLayout
 
@@ -28,9 +28,6 @@ class ReadReport:
     """Objects confirmed absent: no data."""
     absent_years: int = 0
     """Of these, objects that the same ground has in other years."""
-
-
-_AROUND_CHUNK = 1 << 16  # what a compressor may add to values that it cannot compress
 
 
 Chunks = dict[tuple[int, int, int], Any]
@@ -81,7 +78,7 @@ class ChunkReader:
         layout, store, key = self.layout, self.store, self.layout.key(shard)
         report = ReadReport()
         if not layout.sharded:
-            data = store.get(key, 2 * layout.chunk_bytes + _AROUND_CHUNK)
+            data = store.get(key, layout.most_chunk_bytes)
             self.is_there[shard] = data is not None
             found = {} if data is None else {_position(chunks[0]): data}
             return found, ReadReport(1, 0 if data is None else len(data), int(data is None))
@@ -96,13 +93,7 @@ class ChunkReader:
         present = {chunk: (int(start), int(start) + int(length)) for chunk, (start, length) in wanted.items() if start != ABSENT}
         if not present:
             return {}, report
-        starts, ends = [start for start, _ in present.values()], [end for _, end in present.values()]
-        most = 2 * layout.chunk_bytes + _AROUND_CHUNK
-        if any(end - start > most for start, end in present.values()):
-            raise StoreError(f"{store.url}/{key}: found a chunk of more than {most} bytes in its index: the object is damaged")
-        parts = store.get_ranges(key, starts, ends, lambda size: BUFFERS.array((size,), np.uint8))
-        if parts is None:
-            raise StoreError(f"{store.url}/{key}: was there a moment ago and is now absent: the input changes under the run")
+        parts = fetch_chunks(store, layout, key, list(present.values()))
         report.requests += len(present)
         report.bytes_read += sum(end - start for start, end in present.values())
         return {_position(chunk): part for chunk, part in zip(present, parts, strict=True)}, report
@@ -143,11 +134,11 @@ class ChunkReader:
             where = f"{self.store.url}/{layout.key(shard)}"
             if depth == 1 and bands == layout.shape[1]:
                 layout.decode(data, codes[self.times.index(time)], where)
-                _done(data)
+                give_back(data)
                 continue
             chunk = BUFFERS.array(layout.chunk, layout.dtype)
             layout.decode(data, chunk, where)
-            _done(data)
+            give_back(data)
             some = slice(band * bands, min((band + 1) * bands, layout.shape[1]))
             for k, year in enumerate(self.times):
                 if year // depth == time:
@@ -162,12 +153,6 @@ class ChunkReader:
         if self.buffer is not None:
             BUFFERS.give(self.buffer)
             self.buffer = None
-
-
-def _done(data: Any) -> None:
-    """A compressed chunk is decompressed."""
-    if isinstance(data, np.ndarray):
-        BUFFERS.give(data)
 
 
 def _position(chunk: tuple[int, ...]) -> tuple[int, int, int]:

@@ -75,6 +75,11 @@ class ArrayLayout:
         """Bytes of a decompressed chunk."""
         return math.prod(self.chunk) * self.dtype.itemsize
 
+    @property
+    def most_chunk_bytes(self) -> int:
+        """Bytes that a compressed chunk cannot exceed: a compressor may add to values that it cannot compress."""
+        return 2 * self.chunk_bytes + (1 << 16)
+
     def key(self, shard_index: tuple[int, ...]) -> str:
         """Key of a shard (of a chunk where the array is not sharded)."""
         parts = [self.prefix] if self.prefix else []

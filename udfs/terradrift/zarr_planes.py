@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from terradrift.buffers import BUFFERS
-from terradrift.errors import StoreError
 from terradrift.grid import Window
+from terradrift.shard_chunks import fetch_chunks, give_back
 from terradrift.store import Store
 from terradrift.zarr_chunks import ABSENT, ArrayLayout
 
@@ -41,11 +40,10 @@ class PlaneReader:
             if index is None or part is None:
                 continue
             cells = [cell for cell in _cells(part, layout.chunk[-2:]) if self._range(index, at, cell)[0] != ABSENT]
-            ranges = [self._range(index, at, cell) for cell in cells]
-            for cell, data in zip(cells, self._fetch(key, ranges), strict=True):
+            ranges = [(start, start + length) for start, length in (self._range(index, at, cell) for cell in cells)]
+            for cell, data in zip(cells, fetch_chunks(self.store, layout, key, ranges) if ranges else (), strict=True):
                 layout.decode(data, chunk, f"{self.store.url}/{key}")
-                if isinstance(data, np.ndarray):
-                    BUFFERS.give(data)
+                give_back(data)
                 wanted = cell.intersection(window)
                 if wanted is not None:
                     values[wanted.slices(window)] = chunk.reshape(chunk.shape[-2:])[wanted.slices(cell)]
@@ -67,19 +65,6 @@ class PlaneReader:
         """Start and length of the chunk that covers a cell of the chunk grid."""
         start, length = index[self.layout.slot((*at, *_cell_index(cell)))]
         return int(start), int(length)
-
-    def _fetch(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[Any]:
-        if not ranges:
-            return []
-        most = 2 * self.layout.chunk_bytes + (1 << 16)  # what a compressor may add to values that it cannot compress
-        if any(length > most for _, length in ranges):
-            raise StoreError(f"{self.store.url}/{key}: found a chunk of more than {most} bytes: the object is damaged")
-        starts = [start for start, _ in ranges]
-        ends = [start + length for start, length in ranges]
-        parts = self.store.get_ranges(key, starts, ends, lambda size: BUFFERS.array((size,), np.uint8))
-        if parts is None:
-            raise StoreError(f"{self.store.url}/{key}: was there a moment ago and is now absent: it changes under the run")
-        return parts
 
 
 def _cells(window: Window, shape: tuple[int, ...]) -> list[Window]:
