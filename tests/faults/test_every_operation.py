@@ -15,7 +15,7 @@ from faulty_store import MODES, Buckets, Crash, Fault
 from plain_job import STAGES, run_plain, summary
 
 from mosaics import unit_codes, write_mosaic
-from terradrift import lock, records
+from terradrift import lock
 from terradrift.errors import StoreError
 from terradrift.params import params_from
 from terradrift.planning import Plan, plan_run
@@ -79,7 +79,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
         buckets = Buckets(folder / "buckets", stores.open_objects)
         patch.setattr(stores, "open_objects", buckets)
         patch.setattr(stores, "CONFIRM_SECONDS", 0.0)
-        patch.setattr(records, "READ_THREADS", 1)
+        patch.setattr("terradrift.store.store.REQUESTS", 1)
         patch.setattr(folders.os, "fsync", lambda handle: None)  # no power is cut here
         patch.setattr(driver, "STAGES", STAGES)
         patch.setattr(driver, "summarize", summary)

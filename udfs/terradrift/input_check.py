@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 
 from terradrift.errors import StoreError
 from terradrift.planning import Plan
-from terradrift.records import READ_THREADS, Ledger
+from terradrift.records import Ledger
 from terradrift.store import Version
 
 MOST_OBJECTS = 4096
@@ -39,10 +38,7 @@ def unchanged_input(plan: Plan, ledger: Ledger, is_first: bool) -> Iterator[None
 def look_up(plan: Plan) -> dict[str, list[int | str] | None]:
     """Size and tag of the metadata and of the objects under the tiles; None for one that is not there."""
     store, keys = plan.mosaic.store, input_keys(plan)
-    threads = 1 if store.local_path is not None else READ_THREADS
-    with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(store.version, keys))
-    return {key: _listed(version) for key, version in zip(keys, found, strict=True)}
+    return {key: _listed(version) for key, version in zip(keys, store.each(store.version, keys), strict=True)}
 
 
 def input_keys(plan: Plan, most: int = MOST_OBJECTS) -> list[str]:

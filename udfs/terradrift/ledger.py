@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from terradrift.store import Store, open_store
 
 __all__ = [
     "Ledger",
+    "RecordsDigest",
     "RunFolder",
     "ScoreLedger",
     "TileRecord",
@@ -112,13 +113,15 @@ class RunFolder:
 
         Raises StoreError where an object that a record names is not there as it was written.
         """
-        scores = {key: value._asdict() for key, value in published(self.ledger, tiles_apart=True).items()}
-        told = {"score_id": self.score_id, "files": scores, "records": digest_of_records(self.ledger)}
+        found, records = published(self.ledger, tiles_apart=True)
+        scores = {key: value._asdict() for key, value in found.items()}
+        told = {"score_id": self.score_id, "files": scores, "records": records.told()}
         if self.ledger.store.get("manifest.json") != (data := seal(told)):  # runs that share the scores leave it as it is
             self.ledger.store.put("manifest.json", data)
-        files = {key: value.sha256 for key, value in published(self.records).items()}
+        found, records = published(self.records)
+        files = {key: value.sha256 for key, value in found.items()}
         document = {**manifest, "run_id": self.run_id, "score_id": self.score_id, "files": files}
-        self.records.store.put("run.json", seal(document | {"records": digest_of_records(self.records)}))
+        self.records.store.put("run.json", seal(document | {"records": records.told()}))
         self.point()
 
     def clean_work(self) -> None:
@@ -134,17 +137,35 @@ class RunFolder:
 NOT_PUBLISHED = ("run.json", "manifest.json")
 
 
-def published(ledger: Ledger, tiles_apart: bool = False) -> dict[str, Written]:
-    """Every object of a run or of scores that is for others to read, with its hash: as recorded, else read back.
+class RecordsDigest:
+    """How many records there are, and a hash of them all in the order of their names: none may be lost."""
+
+    def __init__(self) -> None:
+        self.count, self._digest = 0, hashlib.sha256()
+
+    def add(self, name: str, record: Mapping[str, Any]) -> None:
+        """Count the next record."""
+        self.count += 1
+        self._digest.update(f"{name} {record['objects']}\n".encode())
+
+    def told(self) -> dict[str, Any]:
+        """For a manifest."""
+        return {"count": self.count, "sha256": self._digest.hexdigest()}
+
+
+def published(ledger: Ledger, tiles_apart: bool = False) -> tuple[dict[str, Written], RecordsDigest]:
+    """Every object of a run or of scores that is for others to read, with its hash: as recorded, else read back. And its records.
 
     tiles_apart: leave out what the records of tiles and blocks of overviews tell, which may be millions.
     """
     store = ledger.store
     sizes = {key: size for key, size in store.entries("") if is_published(key)}
     found: dict[str, Written] = {}
+    records = RecordsDigest()
     for name, record in ledger.records():
         if record is None:
             continue
+        records.add(name, record)
         objects = {key: value for key, value in record["objects"].items() if is_published(key)}
         if not is_there(objects, sizes):
             raise StoreError(f"{store.url}: found objects missing or changed that record {name} names; run again with --fresh")
@@ -155,22 +176,12 @@ def published(ledger: Ledger, tiles_apart: bool = False) -> dict[str, Written]:
                 found[key] = value
     for key in sizes:
         found[key] = written(store.get(key) or b"")
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items())), records
 
 
 def is_published(key: str) -> bool:
     """Whether an object of a run or of scores is for others to read."""
     return key not in NOT_PUBLISHED and not any(part.startswith((".", "_")) for part in key.split("/"))
-
-
-def digest_of_records(ledger: Ledger, names: Iterable[str] | None = None) -> dict[str, Any]:
-    """How many records there are, and a hash of them all: none may be lost."""
-    digest, count = hashlib.sha256(), 0
-    for name, record in ledger.records(names):
-        if record is not None:
-            count += 1
-            digest.update(f"{name} {record['objects']}\n".encode())
-    return {"count": count, "sha256": digest.hexdigest()}
 
 
 def latest_run(root: Path | str) -> RunFolder:

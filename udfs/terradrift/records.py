@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,6 @@ TILE_RECORDS, OTHER_RECORDS = "_ledger", "_records"
 """Prefixes of the records of tiles, and of tables, maps and blocks of overviews."""
 
 _TILE_ID = re.compile(r"r\d{6,7}_c\d{6,7}")
-
-READ_THREADS = 16
-"""Records read at a time where every one is a request."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +89,7 @@ class Ledger:
     def records(self, names: Iterable[str] | None = None) -> Iterator[tuple[str, dict[str, Any] | None]]:
         """Records by name."""
         names = self.names() if names is None else list(names)
-        if self.store.local_path is not None:
-            yield from ((name, self.read(name)) for name in names)
-            return
-        with ThreadPoolExecutor(READ_THREADS) as pool:
-            yield from zip(names, pool.map(self.read, names), strict=True)
+        yield from zip(names, self.store.each(self.read, names), strict=True)
 
     def trusted(self) -> Iterator[dict[str, Any]]:
         """Records whose objects are there, with the sizes they had: what of the work need not be done again."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import random
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from terradrift.errors import DamagedError, InputError, StoreError
-from terradrift.ledger import RunFolder, code_version, digest_of_records, is_published, latest_run
+from terradrift.ledger import RecordsDigest, RunFolder, code_version, is_published, latest_run
 from terradrift.params import params_from
 from terradrift.planning import plan_run
-from terradrift.records import READ_THREADS, Ledger, record_key
+from terradrift.records import Ledger, record_key
 from terradrift.run import open_run, run_folder
 from terradrift.score_tile import ScoreRasters, score_tile
 from terradrift.sealed import ABSENT, Objects, Written, unseal, written
@@ -103,17 +102,17 @@ def _compare(ledger: Ledger, at: str, files: Mapping[str, tuple[int | None, str]
     """Files of a document and objects of records against what is there."""
     sizes = dict(ledger.store.entries(""))
     expected: dict[str, tuple[int | None, str] | str] = dict(files)
-    sound = []
+    sound = RecordsDigest()
     for name, record in ledger.records():
         if record is None:
             found.differences.append(f"{at}/{record_key(name)}: found a record that was cut or altered; expected its seal")
             continue
-        sound.append(name)
+        sound.add(name, record)
         for key, value in record["objects"].items():
             if is_published(key):
                 expected.setdefault(key, (value.bytes, value.sha256) if isinstance(value, Written) else value)
-    if records is not None and digest_of_records(ledger, sound) != records:
-        found.differences.append(f"{at}: found {len(sound)} sound records; expected the {records['count']} of the manifest")
+    if records is not None and sound.told() != records:
+        found.differences.append(f"{at}: found {sound.count} sound records; expected the {records['count']} of the manifest")
     for key in sizes:
         if key not in expected and key.split("/")[0] in READ_WHOLE and is_published(key):
             found.differences.append(f"{at}/{key}: found an object that no record names; expected none")
@@ -138,19 +137,11 @@ def _hash(
             return key, have.bytes, f"found {have.bytes} bytes; expected {want[0]}"
         return key, have.bytes, None if have.sha256 == want[1] else f"found sha256 {have.sha256}; expected {want[1]}"
 
-    for key, size, fault in _mapped(store, look, sorted(expected)):
+    for key, size, fault in store.each(look, sorted(expected)):
         found.objects += 1
         found.bytes += size
         if fault is not None:
             found.differences.append(f"{at}/{key}: {fault}")
-
-
-def _mapped(store: Store, work: Any, keys: Iterable[str]) -> Iterator[Any]:
-    if store.local_path is not None:
-        yield from map(work, keys)
-        return
-    with ThreadPoolExecutor(READ_THREADS) as pool:
-        yield from pool.map(work, keys)
 
 
 def _sealed(store: Store, key: str, at: str, found: Verification) -> dict[str, Any] | None:

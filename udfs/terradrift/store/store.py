@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,6 +21,9 @@ SCHEMES = ("", "file", "s3", "gs", "https", "http")
 
 CONFIRM_SECONDS = 0.1
 """Pause before an absent object is asked for once more: a moment's 404 would be a hole in the map."""
+
+REQUESTS = 16
+"""Objects asked for at a time by what goes through many of them, where every one is a request."""
 
 _Result = TypeVar("_Result")
 
@@ -66,6 +70,14 @@ class Store:
     def at(self, prefix: str) -> Store:
         """The store of what lies under a prefix."""
         return open_store(f"{self.url}/{prefix}")
+
+    def each(self, work: Callable[[str], _Result], keys: Iterable[str]) -> Iterator[_Result]:
+        """What `work` gives for every key, in their order; from elsewhere than a folder for some at a time."""
+        if self.local_path is not None:
+            yield from map(work, keys)
+            return
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            yield from pool.map(work, keys)
 
     # --- reading: None where the object is confirmed absent; an object without a byte is damaged ---
 
