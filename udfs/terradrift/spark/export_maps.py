@@ -76,10 +76,7 @@ def export_vector_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
     options = TileOptions(
         layer="changes", id_column="change_id", min_zoom=maps.min_zoom, max_zoom=maps.max_zoom, thin=CHANGES_THIN
     )
-    attribution = run.plan.mosaic.attribution
-    metadata = {"name": "changes", "description": "terradrift change polygons"} | (
-        {"attribution": attribution} if attribution else {}
-    )
+    metadata = {"name": "changes", "description": "terradrift change polygons", **credit(run)}
     with tempfile.TemporaryDirectory(prefix="terradrift-tiles-") as folder:
         path = Path(folder) / "changes.pmtiles"
         report = export_pmtiles(spark, frame, path, run.folder.records.store.at("_work/vector_tiles"), options, metadata)
@@ -90,17 +87,21 @@ def export_vector_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
 def export_pictures(spark: SparkSession, run: Run) -> dict[str, Any]:
     """`maps/change_score.pmtiles` and `change_year.pmtiles` from the levels of scores.zarr."""
     describe(spark, "write raster tiles")
-    maps, attribution = run.plan.params.maps, run.plan.mosaic.attribution
-    more = {"attribution": attribution} if attribution else {}
-    report = {}
+    maps, report = run.plan.params.maps, {}
     with tempfile.TemporaryDirectory(prefix="terradrift-tiles-") as folder:
         for legend in (score_legend(run.scores), year_legend(run.plan.years)):
             path, work = Path(folder) / f"{legend.array}.pmtiles", run.folder.records.store.at("_work/raster_tiles")
-            zooms, told = (maps.min_zoom, maps.max_zoom), {"name": legend.array, **more}
+            zooms, told = (maps.min_zoom, maps.max_zoom), {"name": legend.array, **credit(run)}
             found = export_raster_tiles(spark, run.scores, crop_window(run), legend, path, work, zooms, told)
             run.folder.records.put_file(f"maps/{path.name}", path)
             report[legend.array] = asdict(found)
     return report
+
+
+def credit(run: Run) -> dict[str, str]:
+    """The line that maps of the mosaic must carry, for the metadata of an archive; nothing where it asks for none."""
+    attribution = run.plan.mosaic.attribution
+    return {"attribution": attribution} if attribution else {}
 
 
 def export_display(spark: SparkSession, run: Run) -> None:
