@@ -30,6 +30,9 @@ INDEX = pa.schema(
 """One row an encoded tile: where its bytes lie, what is in it, and the bounds of what it draws in tile units."""
 INDEX_SUFFIX = ".index"
 
+PART = pa.schema([("part", pa.string())])
+"""One row a file of encoded tiles: what a task gives the driver."""
+
 
 class EncodedTile(NamedTuple):
     """A finished tile."""

@@ -19,12 +19,11 @@ from terradrift.grid import Window
 from terradrift.kernels.tile_geometry import lon_lat
 from terradrift.maps.pmtiles import PNG, write_archive
 from terradrift.maps.raster_tiles import Legend, block_tiles, blocks, largest_zoom, mercator_bounds
-from terradrift.maps.tile_parts import places, read_index, write_part
+from terradrift.maps.tile_parts import PART, places, read_index, write_part
 from terradrift.score_store import RasterStore
 from terradrift.store import Store
 
 TASKS_A_CORE = 4
-PART = pa.schema([("part", pa.string())])
 
 
 @dataclass(frozen=True)

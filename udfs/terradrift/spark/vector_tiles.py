@@ -25,14 +25,12 @@ from terradrift.maps.pair_runs import RUN, TileRange, open_runs, read_range, til
 from terradrift.maps.pmtiles import tile_xyz, write_archive, zoom_start
 from terradrift.maps.tile_columns import MOST_LAYERS, archive_metadata, field_types, layer_names
 from terradrift.maps.tile_options import TileOptions
-from terradrift.maps.tile_parts import INDEX, places, read_index, write_part
+from terradrift.maps.tile_parts import INDEX, PART, places, read_index, write_part
 from terradrift.maps.tile_stats import LayerStats
 from terradrift.maps.vector_tiles import encode_tiles
 from terradrift.store import Store
 
 RANGES_A_CORE = 4
-PART = pa.schema([("part", pa.string())])
-"""One row a file of encoded tiles."""
 
 
 @dataclass(frozen=True)
