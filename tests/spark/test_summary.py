@@ -37,7 +37,7 @@ MANIFEST: dict[str, Any] = {
 
 def said(manifest: dict[str, Any], folder: Any) -> str:
     out = io.StringIO()
-    print_summary(manifest, folder, Console(file=out, width=120), {"plan": 0.5})
+    print_summary(manifest, str(folder), Console(file=out, width=120), {"plan": 0.5})
     return out.getvalue()
 
 
