@@ -14,6 +14,7 @@ import numpy as np
 from terradrift.kernels.rings import Array, Rings
 
 WORD = 64  # cells of a row in one number
+ROUNDING = 1e-7  # of places along an edge, which are fractions of its height: a centre on an edge is of what lies right of it
 TALLEST = 3
 """Most rows of a square, in its widths: where all about is covered its share goes to the next."""
 
@@ -37,7 +38,7 @@ def _cover(x: Any, y: Any, ring_start: Any, feature_start: Any, cells: Any, flip
         a, b = ring_start[feature_start[feature]], ring_start[feature_start[feature + 1]]
         if a == b:
             continue
-        first, last = max(x[a:b].min(), 0) // WORD, (min(x[a:b].max(), extent) - 1) // WORD
+        first, last = max(x[a:b].min(), 0) // WORD, min(x[a:b].max(), extent - 1) // WORD
         for ring in range(feature_start[feature], feature_start[feature + 1]):
             j = ring_start[ring + 1] - 1
             for i in range(ring_start[ring], ring_start[ring + 1]):
@@ -45,7 +46,7 @@ def _cover(x: Any, y: Any, ring_start: Any, feature_start: Any, cells: Any, flip
                     low, high = (i, j) if y[i] < y[j] else (j, i)
                     slope = (x[high] - x[low]) / (y[high] - y[low])
                     for row in range(max(y[low], 0), min(y[high], extent)):
-                        col: Any = max(np.int64(np.ceil(x[low] + (row + 0.5 - y[low]) * slope - 0.5)), 0)
+                        col: Any = max(np.int64(np.ceil(x[low] + (row + 0.5 - y[low]) * slope - 0.5 - ROUNDING)), 0)
                         if col < extent:
                             flips[row, col // WORD] ^= np.uint64(1) << np.uint64(col % WORD)
                 j = i
