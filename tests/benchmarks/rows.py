@@ -60,6 +60,11 @@ def run_program(name: str, program: str, *arguments: object, python: str = sys.e
     return Row(name, cpu_s, wall_s, peak_mib, figures)
 
 
+def median(rows: Sequence[Row]) -> Row:
+    """The row of middle CPU time of an odd number of runs of one program: a shared machine is never the same twice."""
+    return sorted(rows, key=lambda row: row.cpu_s)[len(rows) // 2]
+
+
 def markdown(section: Section) -> str:
     """The section as a Markdown table."""
     ours = next(row for row in section.rows if row.name == section.ours)
