@@ -1,4 +1,4 @@
-"""Memory: one score task stays below what the plan says, and the driver's does not grow with the tiles."""
+"""R9: one task stays below what the plan says, and the driver's memory does not grow with the tiles."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ import numpy as np
 import pytest
 
 from mosaics import write_mosaic
+from terradrift.errors import InputError
+from terradrift.estimate import estimate
+from terradrift.grid import Grid
+from terradrift.kernels.score_block import Recipe
 from terradrift.kernels.strata import Strata
-from terradrift.memory import task_memory
+from terradrift.memory import MIB, TASK_MEMORY_VARIABLE, overviews_memory, score_memory
+from terradrift.overviews import passes
 from terradrift.params import params_from
 from terradrift.planning import plan_run
 from terradrift.run import open_run
+from terradrift.score_store import raster_store, score_arrays
 from terradrift.score_tile import ScoreRasters
 
 LEAST_SHARE = 0.35
@@ -68,19 +74,41 @@ MORE = {
 }
 """With quantization none where the vectors are floats; trajectory is calibrated, the others are not."""
 
-WORKER = """
+LOADED = """
 import pickle, sys
-import terradrift.spark.score_tiles  # what a worker of Spark has loaded
+import terradrift.spark.score_tiles, terradrift.spark.build_overviews  # what a worker of Spark has loaded
 import pandas, pyspark.worker_util, pyspark.sql.pandas.serializers
-from terradrift.aoi import Zones
-from terradrift.score_tile import score_tile
-with open(sys.argv[1], "rb") as file:
-    tile, mosaic, zones, *rest = pickle.load(file)
-record = score_tile(tile, mosaic, Zones.from_bytes(zones), *rest)
-assert record.n_valid > 0
+task = pickle.load(open(sys.argv[1], "rb"))
+"""
+
+PEAK = """
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 """VmHWM, not ru_maxrss: the latter begins with the peak of the process that started this one."""
+
+SCORE = """
+from terradrift.aoi import Zones
+from terradrift.score_tile import score_tile
+tile, mosaic, zones, *rest = task
+assert score_tile(tile, mosaic, Zones.from_bytes(zones), *rest).n_valid > 0
+"""
+
+OVERVIEWS = """
+from terradrift.overviews import write_overviews
+assert sum(len(batch) for batch in write_overviews(*task, 0, 0)) > 0
+"""
+
+
+def peak_of(work: str, task: tuple[Any, ...], folder: Path) -> int:
+    """Bytes that a worker of its own took at most for a task."""
+    (folder / "task").write_bytes(pickle.dumps(task))
+    environment = os.environ | {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "NUMBA")}
+    ran = subprocess.run(
+        [sys.executable, "-c", LOADED + work + PEAK, str(folder / "task")],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return int(ran.stdout) << 10
 
 
 def repeated_mosaic(path: Path, case: Case) -> Path:
@@ -140,18 +168,76 @@ def peak_and_projected(tmp_path: Path, case: Case) -> tuple[int, int]:
     settings = {"mosaic": str(mosaic), "output": str(tmp_path / "out"), "tile_size": case.tile_size}
     plan = plan_run(params_from({**settings, "change": {"detector": case.detector}, **case.settings}))
     run = open_run(plan)
-    tile = run.scores.tile(0, 0)
-    with (tmp_path / "task").open("wb") as file:
-        rasters = ScoreRasters(run.scores, run.decoys if plan.recipe.lattice else None)
-        task = (tile, plan.mosaic, plan.zones.to_bytes(), plan.recipe, rasters, run.folder.ledger, some_strata(case))
-        pickle.dump(task, file)
-    environment = os.environ | {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "NUMBA")}
-    ran = subprocess.run(
-        [sys.executable, "-c", WORKER, str(tmp_path / "task")], env=environment, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    return int(ran.stdout) << 10, task_memory(plan.mosaic, plan.recipe, plan.tile_size)
+    rasters = ScoreRasters(run.scores, run.decoys if plan.recipe.lattice else None)
+    zones = plan.zones.to_bytes()
+    task = (run.scores.tile(0, 0), plan.mosaic, zones, plan.recipe, rasters, run.folder.ledger, some_strata(case))
+    return peak_of(SCORE, task, tmp_path), score_memory(plan.mosaic, plan.recipe, plan.tile_size)
 
+
+# --- overviews ----------------------------------------------------------------------------------------------------------
+
+PYRAMIDS = {
+    "two scores of nine years": (1024, 9, 2, 2048),
+    "one score of nine years, tiles of one chunk": (256, 9, 1, 2048),
+    "three scores of thirty years": (512, 30, 3, 2048),
+    "no annual scores": (1024, 9, 0, 2048),
+    "large tiles": (2048, 5, 1, 2048),
+    "a small raster": (256, 9, 2, 768),
+}
+"""Pixels a side of a tile, years, annual scores, pixels a side of the raster."""
+
+
+def pyramid_peak_and_projected(tmp_path: Path, tile_size: int, n_years: int, n_annual: int, size: int) -> tuple[int, int]:
+    """Bytes that a worker took at most for the overviews of one block, and what the plan says."""
+    years = tuple(range(2000, 2000 + n_years))
+    recipe = Recipe("cosine", tuple("abc"[:n_annual]), False, "trajectory", years, 8)
+    grid, arrays = Grid("EPSG:32633", (10.0, 0.0, 5e5, 0.0, -10.0, 5e6), size, size), score_arrays(recipe)
+    raster = raster_store(str(tmp_path / "scores.zarr"), grid, grid.window, tile_size)
+    raster.create(arrays, years, recipe.bands)
+    rng, tile = np.random.default_rng(3), raster.tile(0, 0)
+    for array in arrays:
+        layout = raster.layout(array.name)
+        shape = (*layout.shape[:-2], tile_size, tile_size)
+        values = rng.normal(size=shape).astype(np.float32) if layout.dtype.kind == "f" else rng.integers(0, 99, shape, np.uint8)
+        raster.write_tile(tile, {array.name: values.astype(layout.dtype)})
+        first = tmp_path / "scores.zarr" / layout.key((0,) * len(layout.shape))
+        for row, col in np.ndindex(size // tile_size, size // tile_size):
+            if (row, col) != (0, 0):
+                place = first.parents[1] / str(row) / str(col)
+                place.parent.mkdir(exist_ok=True)
+                os.link(first, place)
+    task = (raster, arrays, next(iter(passes(raster))))
+    return peak_of(OVERVIEWS, task, tmp_path), overviews_memory(recipe, raster.window, tile_size)
+
+
+@pytest.mark.slow
+@pytest.mark.row("R9")
+@pytest.mark.parametrize(
+    "name", [name if n == 0 else pytest.param(name, marks=pytest.mark.whole) for n, name in enumerate(PYRAMIDS)]
+)
+def test_a_task_of_overviews_stays_within_what_the_plan_says(tmp_path: Path, name: str) -> None:
+    peak, projected = pyramid_peak_and_projected(tmp_path, *PYRAMIDS[name])
+    assert LEAST_SHARE * projected <= peak <= projected, f"{peak >> 20} of {projected >> 20} MiB"
+
+
+def test_the_plan_names_the_stage_that_needs_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overviews do not shrink with the tile."""
+    mosaic = write_mosaic(tmp_path / "mosaic.zarr", np.zeros((9, 64, 32, 32), np.int8), shard=None)
+    file = mosaic / "embeddings" / "zarr.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "shape": [9, 64, 4096, 4096]}))
+    settings = {"mosaic": str(mosaic), "output": str(tmp_path / "out"), "scores": {"annual": ["difference", "loo_medoid"]}}
+    plans = {size: plan_run(params_from({**settings, "tile_size": size})) for size in (32, 2048)}
+    found = {size: estimate(plan) for size, plan in plans.items()}
+    assert [found[size].task_memory_stage for size in plans] == ["build_overviews", "score_tiles"]
+    for size, plan in plans.items():
+        scores, overviews = score_memory(plan.mosaic, plan.recipe, size), overviews_memory(plan.recipe, plan.window, size)
+        assert found[size].task_memory_bytes == max(scores, overviews)
+    monkeypatch.setenv(TASK_MEMORY_VARIABLE, str(found[32].task_memory_bytes // MIB - 1))
+    with pytest.raises(InputError, match=r"MiB a task of build_overviews; .*no smaller tile of this mosaic fits"):
+        plan_run(params_from({**settings, "tile_size": 32}))
+
+
+# --- the driver ---------------------------------------------------------------------------------------------------------
 
 DRIVER = """
 import json, sys

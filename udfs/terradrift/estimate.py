@@ -17,7 +17,7 @@ SAMPLED_OBJECTS = 24
 
 @dataclass(frozen=True)
 class Estimate:
-    """Cost of the score stage; bounds are upper bounds."""
+    """Cost of the score stage, and the memory of any; bounds are upper bounds."""
 
     input_objects: int
     """Shards (chunks where the mosaic is not sharded) that the tiles lie in."""
@@ -30,7 +30,8 @@ class Estimate:
     output_bytes: int
     """Bytes of the score rasters and their overviews before compression."""
     task_memory_bytes: int
-    """Projected peak of one score task."""
+    """Projected peak of one task of the stage that needs most."""
+    task_memory_stage: str
 
 
 def estimate(plan: Plan) -> Estimate:
@@ -50,13 +51,15 @@ def estimate(plan: Plan) -> Estimate:
         objects = int((spread_y * spread_x).sum()) * depth_shards
     raw = chunks * layout.chunk_bytes
     pixels = int(plan.tile_pixels.sum())
+    memory = task_memory(plan.mosaic, recipe, plan.tile_size, plan.window)
     return Estimate(
         input_objects=objects,
         input_requests=chunks + indexes,
         input_bytes=raw,
         input_bytes_stored_estimate=int(raw * _stored_share(plan)),
         output_bytes=math.ceil(pixels * (4 * len(plan.years) * len(recipe.annual) + 11) * pyramid_share(plan.grid, plan.window)),
-        task_memory_bytes=task_memory(plan.mosaic, recipe, plan.tile_size),
+        task_memory_bytes=memory.bytes,
+        task_memory_stage=memory.stage,
     )
 
 

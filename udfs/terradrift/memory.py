@@ -1,13 +1,20 @@
-"""The memory of one score task, projected before anything runs."""
+"""The memory of one task, projected before anything runs: of the stages whose arrays the plan knows."""
 
 from __future__ import annotations
 
+import math
 import os
+from dataclasses import dataclass
+
+import numpy as np
 
 from terradrift.errors import InputError
+from terradrift.grid import Window
 from terradrift.kernels.score_block import PIXELS, Recipe
 from terradrift.kernels.templates import DECOYS
 from terradrift.mosaic import Mosaic, rows_ahead
+from terradrift.pyramid import BLOCK, SPAN
+from terradrift.score_store import CHANGED, Q, score_arrays
 
 MIB = 1 << 20
 
@@ -19,9 +26,46 @@ DEFAULT_TASK_MEMORY_MIB = 4096
 RESERVED_MIB = 420
 """A worker with its imports that compiles the kernels: 255 MiB, 65 more with what it runs, 80 more for compiling."""
 
+COUNTING = 40
+"""Bytes a pixel of a plane whose values are counted: the known ones, their keys, bins and counts, one after the other."""
 
-def task_memory(mosaic: Mosaic, recipe: Recipe, tile_size: int) -> int:
-    """Projected peak of one score task in bytes.
+
+@dataclass(frozen=True)
+class TaskMemory:
+    """What the tasks of the stage that needs most may take."""
+
+    stage: str
+    bytes: int
+
+
+def task_memory(mosaic: Mosaic, recipe: Recipe, tile_size: int, window: Window) -> TaskMemory:
+    """Projected peak of one task of the stage that needs most, in bytes; `window` is the raster."""
+    scores, overviews = score_memory(mosaic, recipe, tile_size), overviews_memory(recipe, window, tile_size)
+    stages = {"score_tiles": scores, "build_overviews": overviews}
+    stage = max(stages, key=stages.__getitem__)
+    return TaskMemory(stage, stages[stage])
+
+
+def overviews_memory(recipe: Recipe, window: Window, tile_size: int) -> int:
+    """Projected peak of one task of build_overviews in bytes.
+
+    A worker, a plane of a block and what counting its values takes, the chunks of a tile in it as they are stored, and the
+    shards of all levels of a pass, as values and encoded: of the array with most planes, and of one with a single plane.
+    """
+    height, width = min(BLOCK, window.height), min(BLOCK, window.width)
+    depth = {"time": len(recipe.years), "band": len(recipe.annual)}
+    planes = [
+        math.prod(depth[dim] for dim in array.dims[:-2]) * np.dtype(array.dtype).itemsize
+        for array in (*score_arrays(recipe), CHANGED, Q)
+    ]
+    coarser = sum(-(-height // 2**k) * -(-width // 2**k) for k in range(1, SPAN + 1))
+    chunks = min(height, tile_size) * min(width, tile_size) * 4
+    shards = 2 * coarser * (max(planes) + 4)
+    return RESERVED_MIB * MIB + height * width * (4 + COUNTING) + chunks + shards
+
+
+def score_memory(mosaic: Mosaic, recipe: Recipe, tile_size: int) -> int:
+    """Projected peak of one task of score_tiles in bytes.
 
     A worker, the chunk rows in use and on their way as they are stored (at most their decompressed size), two blocks (one
     in use, the next being decompressed) and what their scores need, the tile's zones (int32) and mask, its rasters, and the

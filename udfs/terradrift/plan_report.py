@@ -66,7 +66,8 @@ def print_plan(d: dict[str, Any], console: Console) -> None:
         "scores": ", ".join([*d["annual_bands"], d["detector"]]),
         "input": f"{d['input_objects']:,} objects, at most {d['input_requests']:,} requests, "
         f"about {bytes_text(d['input_bytes_stored_estimate'])} ({bytes_text(d['input_bytes'])} decompressed)",
-        "memory": f"{bytes_text(d['task_memory_bytes'])} a task, {bytes_text(d['task_memory_allowed_bytes'])} allowed",
+        "memory": f"{bytes_text(d['task_memory_bytes'])} a task ({d['task_memory_stage']}), "
+        f"{bytes_text(d['task_memory_allowed_bytes'])} allowed",
         "output": f"at most {bytes_text(d['output_bytes'])} of scores",
         "cost": cost_text(d["cost"]),
     }

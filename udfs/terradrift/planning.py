@@ -17,7 +17,7 @@ from terradrift.errors import InputError
 from terradrift.grid import Grid, Window
 from terradrift.kernels.detectors import CALIBRATED
 from terradrift.kernels.score_block import Recipe, impossible, lattice_step, possible_annual
-from terradrift.memory import MIB, TASK_MEMORY_VARIABLE, allowed_task_memory, task_memory
+from terradrift.memory import MIB, TASK_MEMORY_VARIABLE, TaskMemory, allowed_task_memory, task_memory
 from terradrift.mosaic import Mosaic, open_mosaic
 from terradrift.params import Change, Params, load_params
 from terradrift.refine import RefineSettings
@@ -209,14 +209,17 @@ def _recipe(params: Params, years: tuple[int, ...], lattice: int) -> tuple[Recip
 
 
 def _check_memory(plan: Plan) -> None:
-    needed, allowed = task_memory(plan.mosaic, plan.recipe, plan.tile_size), allowed_task_memory()
-    if needed <= allowed:
+    def needed(tile_size: int) -> TaskMemory:
+        return task_memory(plan.mosaic, plan.recipe, tile_size, plan.window)
+
+    most, allowed = needed(plan.tile_size), allowed_task_memory()
+    if most.bytes <= allowed:
         return
     sizes = [plan.tile_size >> k for k in range(1, 20) if plan.tile_size >> k >= max(plan.mosaic.chunk_shape)]
-    fitting = next((size for size in sizes if task_memory(plan.mosaic, plan.recipe, size) <= allowed), None)
+    fitting = next((size for size in sizes if needed(size).bytes <= allowed), None)
     advice = f"use tile_size: {fitting}" if fitting else "no smaller tile of this mosaic fits"
-    need = -(-needed // MIB)
+    need = -(-most.bytes // MIB)
     raise InputError(
-        f"tile_size: {plan.tile_size} needs {need} MiB a task; expected at most {allowed // MIB} MiB; "
+        f"tile_size: {plan.tile_size} needs {need} MiB a task of {most.stage}; expected at most {allowed // MIB} MiB; "
         f"{advice}, or set {TASK_MEMORY_VARIABLE}={need}"
     )
