@@ -198,7 +198,7 @@ BAD_MOSAICS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "node registration": (edit_group(spatial__registration="node"), "'pixel'"),
     "no quantisation": (edit_group(geoemb__quantization=None), "set quantization"),
     "linear quantisation": (edit_group(geoemb__quantization={"method": "linear", "scale": 0.0078125}), "found method 'linear'"),
-    "quantisation of nothing": (edit_group(geoemb__quantization={}), "found method None"),
+    "quantisation of nothing": (edit_group(geoemb__quantization={}), "found no method"),
     "no time": (lambda p: shutil.rmtree(p / "time"), "no coordinate 'time'"),
     "time cut": (lambda p: shutil.rmtree(p / "time/c"), "time: found years"),
     "three dimensions": (edit_array(lambda d: d.update(shape=[2, 4, 64])), "expected"),

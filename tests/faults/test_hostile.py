@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
-from test_bad_input import INSIDE, feature_collection, frame, refused, run_file, write_area, write_run
+from refusals import INSIDE, Room, feature_collection, frame, refused, run_file, write_area, write_run
 
 import terradrift as td
 from mosaics import unit_codes, write_mosaic
@@ -27,8 +27,6 @@ from terradrift.errors import InputError, StoreError
 from terradrift.mosaic import ReadReport
 from terradrift.params import params_from
 from terradrift.store import Store
-
-Room = Path
 
 pytestmark = [pytest.mark.row("R8"), pytest.mark.usefixtures("no_spark")]
 
@@ -386,7 +384,7 @@ def test_a_pointer_that_leads_out(
 def test_a_manifest_that_leads_out(
     capfd: pytest.CaptureFixture[str], room: Room, monkeypatch: pytest.MonkeyPatch, score_id: str
 ) -> None:
-    write_run(room, '{"run_id": "abc"}', json.dumps({"score_id": score_id, "years": [2017, 2018]}))
+    write_run(room, '{"run_id": "abc"}', {"score_id": score_id, "years": [2017, 2018]})
     (room / "out/runs/abc/tables/change_polygons").mkdir(parents=True)
     monkeypatch.chdir(room)
     refused(capfd, room, ["sample", "out", "--size", "9"])

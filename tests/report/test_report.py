@@ -25,6 +25,7 @@ from terradrift.report.making import run_file
 from terradrift.report.page import page
 from terradrift.report.read import Report, read_report
 from terradrift.report.tables import largest_changes
+from terradrift.sealed import seal
 
 HOSTILE = (
     "<script>alert(1)</script>", "</title><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onmouseover='alert(1)",
@@ -186,11 +187,13 @@ def put_everywhere(out: Path, text: str) -> None:
     manifest["parameters"] |= {"aoi": text, "mosaic": text}
     manifest["versions"]["numpy"] = text
     manifest["files"] = {f"maps/{text}": text}
-    path.write_text(json.dumps(manifest))
+    path.write_bytes(seal(manifest))
     tiles = next(path for path in (run.folder.scores / "tiles").glob("*.parquet"))
     table = pq.read_table(tiles).to_pandas()
     table["tile_id"], table["state"], table["error"] = text, "failed", text
     table.to_parquet(tiles)
+    for records in (run.folder.path / "_records", run.folder.scores / "_records"):
+        shutil.rmtree(records, ignore_errors=True)  # whoever writes tables writes what is said of them
 
 
 def test_no_text_from_elsewhere_becomes_markup(copied: Path) -> None:
@@ -220,7 +223,7 @@ def test_without_the_mosaic_there_is_no_before_and_after(copied: Path, tmp_path:
         manifest["parameters"]["mosaic"] = str(tmp_path / "nowhere.zarr")
     else:
         manifest["input"]["metadata_sha256"] = "0" * 64
-    path.write_text(json.dumps(manifest))
+    path.write_bytes(seal(manifest))
     text = write_report(copied, tmp_path / "page.html").read_text()
     assert "embeddings before and after are not shown" in text
     assert ("nowhere.zarr" if why == "gone" else "metadata have changed") in text

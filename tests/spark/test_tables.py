@@ -28,6 +28,7 @@ from scipy import ndimage
 from terradrift.errors import InputError
 from terradrift.records import Ledger
 from terradrift.refine import RefineSettings
+from terradrift.sealed import seal
 from terradrift.spark import tables
 from terradrift.spark.java import find_java
 from terradrift.spark.schemas import CHANGE_POLYGONS, MERGED_POLYGONS, POLYGON_PARTS, RAW_POLYGONS
@@ -114,7 +115,7 @@ def published(
     tiles = out / "scores" / "fedcba9876543210" / "tiles"
     tiles.mkdir(parents=True)
     pd.DataFrame({"tile_id": ["r000000_c000000"]}).to_parquet(tiles / "part-0.parquet")
-    (run / "run.json").write_text(json.dumps({"score_id": "fedcba9876543210"}))
+    (run / "run.json").write_bytes(seal({"score_id": "fedcba9876543210"}))
     (out / "latest.json").write_text(json.dumps({"run_id": run.name, "path": f"runs/{run.name}"}))
     return out, report
 

@@ -15,10 +15,11 @@ from typing import Any
 
 from terradrift.errors import DamagedError, InputError, StoreError
 from terradrift.records import Ledger, ScoreLedger, TileRecord, is_there
-from terradrift.sealed import Written, seal, written
+from terradrift.sealed import Written, seal, unseal, written
 from terradrift.store import Store, open_store
 
 __all__ = [
+    "POINTER",
     "Ledger",
     "RecordsDigest",
     "RunFolder",
@@ -31,6 +32,8 @@ __all__ = [
     "read_manifest",
 ]
 
+
+POINTER = "latest.json"
 
 WORK = "_work"
 """Prefix of fragments, reports of stages and the like in a run: removed when it is published."""
@@ -130,8 +133,11 @@ class RunFolder:
 
     def point(self) -> None:
         """Make this run the latest, atomically."""
-        pointer = {"run_id": self.run_id, "path": f"runs/{self.run_id}"}
-        self.store.put("latest.json", json.dumps(pointer).encode())
+        self.store.put(POINTER, self.pointer())
+
+    def pointer(self) -> bytes:
+        """What `latest.json` says while this run is the latest."""
+        return json.dumps({"run_id": self.run_id, "path": f"runs/{self.run_id}"}).encode()
 
 
 NOT_PUBLISHED = ("run.json", "manifest.json")
@@ -185,14 +191,18 @@ def is_published(key: str) -> bool:
 
 
 def latest_run(root: Path | str) -> RunFolder:
-    """The last published run of an output. Raises InputError where there is none."""
-    store = open_store(str(root))
-    pointer = _read_json(store, "latest.json", f"output: found no finished run in {root}; expected the output folder of a run")
+    """The last published run of an output. Raises InputError where there is none, DamagedError where its run.json is."""
+    store, expected = open_store(str(root)), f"output: found no finished run in {root}; expected the output folder of a run"
+    try:
+        pointer = json.loads(store.get(POINTER) or b"")
+    except (ValueError, DamagedError) as cause:
+        raise InputError(expected) from cause
+    if not isinstance(pointer, dict):
+        raise InputError(expected)
     run_id = pointer.get("run_id")
     if not isinstance(run_id, str) or not run_id.isalnum():
-        raise InputError(f"output: {root}/latest.json: found run_id {run_id!r}; expected the name of a run; run it again")
-    otherwise = f"output: found no run.json of run {run_id} in {root}; run it again"
-    manifest = _read_json(store, f"runs/{run_id}/run.json", otherwise)
+        raise InputError(f"output: {root}/{POINTER}: found run_id {run_id!r}; expected the name of a run; run it again")
+    manifest = read_manifest(RunFolder(str(root), "", run_id))
     score_id = manifest.get("score_id")
     if not isinstance(score_id, str) or not score_id.isalnum():
         raise InputError(
@@ -202,8 +212,14 @@ def latest_run(root: Path | str) -> RunFolder:
 
 
 def read_manifest(run: RunFolder) -> dict[str, Any]:
-    """run.json of a published run."""
-    return _read_json(run.records.store, "run.json", f"output: found no run.json in {run.url}; expected a finished run")
+    """run.json of a published run. Raises InputError where there is none, DamagedError where it is not what was published."""
+    data = run.records.store.get("run.json")
+    if data is None:
+        raise InputError(f"output: found no run.json of run {run.run_id} in {run.root}; expected a finished run; run it again")
+    document = unseal(data)
+    if document is None:
+        raise DamagedError(f"{run.url}/run.json: found a document that was cut or altered; expected its seal; run with --fresh")
+    return document
 
 
 def identity(*parts: Any) -> str:
@@ -221,14 +237,3 @@ def code_version() -> str:
     for path in sorted(root.rglob("*.py")):
         digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
     return f"{__version__}+{digest.hexdigest()[:12]}"
-
-
-def _read_json(store: Store, key: str, otherwise: str) -> dict[str, Any]:
-    """A JSON object, sealed or not, or InputError(otherwise)."""
-    try:
-        document = json.loads(store.get(key) or b"")
-    except (ValueError, DamagedError) as cause:
-        raise InputError(otherwise) from cause
-    if not isinstance(document, dict):
-        raise InputError(otherwise)
-    return document

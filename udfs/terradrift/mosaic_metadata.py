@@ -194,8 +194,9 @@ def quantization_of(attributes: dict[str, Any], layout: ArrayLayout, where: str)
         )
     method = declared.get("method") if isinstance(declared, dict) else declared
     if method not in QUANTIZATIONS:
+        found = "no method" if method is None else f"method {method!r}"
         raise InputError(
-            f"{where}: geoemb:quantization: found method {method!r}; expected signed_square or none; "
+            f"{where}: geoemb:quantization: found {found}; expected signed_square or none; "
             "if the store's declaration is wrong, set quantization in the run file"
         )
     return str(method)

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from terradrift.errors import StoreError
+from terradrift.errors import DamagedError, StoreError
 from terradrift.records import Ledger, is_there
-from terradrift.sealed import Written, written_file
+from terradrift.sealed import Written, written, written_file
 from terradrift.store import Store
 
 ROW_GROUP_ROWS = 65_536
@@ -115,16 +115,30 @@ def table_is_there(ledger: Ledger, table: str) -> bool:
 
 def table_keys(ledger: Ledger, table: str) -> list[str]:
     """Keys of a table's parts, as its record names them; of a table without one, those that are there."""
+    return sorted(_parts(ledger, table))
+
+
+def _parts(ledger: Ledger, table: str) -> dict[str, str | None]:
+    """Hash of every part by its key, as the table's record says; None where it has no record."""
     record = ledger.read(record_name(table))
-    keys = ledger.store.keys(table) if record is None else record["objects"]
-    return sorted(key for key in keys if key.endswith(".parquet") and not key.rpartition("/")[2].startswith((".", "_")))
+    if record is None:
+        found: dict[str, str | None] = dict.fromkeys(ledger.store.keys(table))
+    else:
+        found = {key: value.sha256 for key, value in record["objects"].items() if isinstance(value, Written)}
+    return {key: sha256 for key, sha256 in found.items() if _is_part(key)}
 
 
-def read_part(store: Store, key: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of a part. Raises StoreError where it is absent or damaged."""
+def _is_part(key: str) -> bool:
+    return key.endswith(".parquet") and not key.rpartition("/")[2].startswith((".", "_"))
+
+
+def read_part(store: Store, key: str, columns: Sequence[str] | None = None, sha256: str | None = None) -> pa.Table:
+    """The rows of a part. Raises StoreError where it is absent or damaged: Parquet's own pages have no checksum."""
     data = store.get(key)
     if data is None:
         raise StoreError(f"{store.url}/{key}: found no such object; expected a part of a table; was the output removed?")
+    if sha256 is not None and (found := written(data).sha256) != sha256:
+        raise DamagedError(f"{store.url}/{key}: found sha256 {found}; expected {sha256}: the object is damaged; run with --fresh")
     try:
         return pq.ParquetFile(pa.BufferReader(data)).read(list(columns) if columns else None)
     except (OSError, pa.ArrowInvalid) as cause:
@@ -132,11 +146,11 @@ def read_part(store: Store, key: str, columns: Sequence[str] | None = None) -> p
 
 
 def read_table(ledger: Ledger, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """A whole table."""
-    keys = table_keys(ledger, table)
-    if not keys:
+    """A whole table, every part of which is what its record says."""
+    parts = _parts(ledger, table)
+    if not parts:
         raise StoreError(f"{ledger.url}/{table}: found no Parquet; expected a table of a finished run; run it again")
-    return pa.concat_tables([read_part(ledger.store, key, columns) for key in keys])
+    return pa.concat_tables([read_part(ledger.store, key, columns, parts[key]) for key in sorted(parts)])
 
 
 def geo_metadata(ledger: Ledger, table: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from terradrift.errors import DamagedError, InputError, StoreError
-from terradrift.ledger import RecordsDigest, RunFolder, code_version, is_published, latest_run
+from terradrift.ledger import POINTER, RecordsDigest, RunFolder, code_version, is_published, latest_run
 from terradrift.params import params_from
 from terradrift.planning import plan_run
 from terradrift.records import Ledger, record_key
@@ -43,6 +43,9 @@ def verify(out: str, recompute: int = 0, seed: int = 0) -> Verification:
     """
     store, found = open_store(str(out)), Verification()
     latest = latest_run(out)
+    found.objects += 1
+    if (pointer := store.get(POINTER)) != latest.pointer():
+        found.differences.append(f"{POINTER}: found {pointer!r}; expected {latest.pointer()!r}")
     scores: set[str] = set()
     for run_id in published_runs(store):
         found.runs += 1
