@@ -18,17 +18,19 @@ ROWS = {
     "R4": "work redone after a kill, within what was in flight",
     "R5": "network faults while reading a mosaic: right values, an error, or absence confirmed",
     "R6": "damage to what we wrote, found",
-    "R7": "bad input refused in one line",
+    "R7": "bad input refused in one line and 10 s",
     "R8": "hostile input stopped",
     "R9": "peak memory within the plan's",
     "R10": "races for one output, one winner",
     "R11": "disk full, then a re-run",
     "R12": "places searched for secrets, none there",
     "R13": "sockets listening, none off loopback",
-    "R14": "time with executors killed, within 1.5 of a clean run's",
     "R15": "objects and requests as planned",
     "R16": "dependencies locked, above their floors, listed",
 }
+
+SECONDS = {"R7": 10.0}
+"""What a case of a row may take; one that takes longer is wrong, and fails no test: other machines are slower."""
 
 
 @pytest.fixture
@@ -69,16 +71,22 @@ def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     right: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
+    slowest = dict.fromkeys(SECONDS, 0.0)
     for kind in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(kind, []):
             for name, found in getattr(report, "user_properties", ()):
                 if name == "tally":
-                    right[found[0]] += found[1]
-                    wrong[found[0]] += found[2]
+                    row, good, bad = found
+                    if row in SECONDS:
+                        slowest[row] = max(slowest[row], report.duration)
+                        good, bad = (good, bad) if report.duration <= SECONDS[row] else (0, good + bad)
+                    right[row] += good
+                    wrong[row] += bad
     if not right and not wrong:
         return
     terminalreporter.section("faults")
     terminalreporter.write_line(f"{'':4} {'cases':>7} {'right':>7} {'wrong':>7}  what")
     for row, what in ROWS.items():
         if cases := right[row] + wrong[row]:
-            terminalreporter.write_line(f"{row:4} {cases:7,} {right[row]:7,} {wrong[row]:7,}  {what}")
+            after = f" (slowest {slowest[row]:.1f} s)" if row in SECONDS else ""
+            terminalreporter.write_line(f"{row:4} {cases:7,} {right[row]:7,} {wrong[row]:7,}  {what}{after}")
