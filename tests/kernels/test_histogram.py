@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from terradrift.kernels.histogram import BITS, bin_of_rank, histogram, ordered_keys, quantile_rank, value_of
+from terradrift.kernels.histogram import BITS, bin_of_rank, histogram, ordered_keys, quantile_rank, value_counts, value_of
 
 FLOATS = hnp.arrays(np.float32, st.integers(1, 60), elements=st.floats(width=32, allow_nan=False, allow_infinity=False))
 
@@ -47,3 +47,22 @@ def test_nan_is_left_out() -> None:
 @pytest.mark.parametrize(("quantile", "total", "rank"), [(0.5, 1, 0), (0.5, 3, 1), (0.9, 11, 9), (0.99, 100, 99), (0.1, 11, 1)])
 def test_rank(quantile: float, total: int, rank: int) -> None:
     assert quantile_rank(quantile, total) == rank
+
+
+@given(hnp.arrays(np.float32, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.floats(width=32)))
+def test_floats_are_counted_with_their_range_in_one_pass(values: np.ndarray) -> None:
+    bins, counts, low, high = value_counts(values, np.nan)
+    known = values[np.isfinite(values)]
+    expected, numbers = np.unique(ordered_keys(known) >> np.uint32(BITS), return_counts=True)
+    assert (bins.tolist(), counts.tolist()) == (expected.tolist(), numbers.tolist())
+    assert (low, high) == ((known.min(), known.max()) if known.size else (0.0, 0.0))
+
+
+@given(st.sampled_from(["uint8", "int16"]).flatmap(lambda dtype: hnp.arrays(dtype, st.integers(1, 40))))
+def test_whole_numbers_are_counted_one_by_one(values: np.ndarray) -> None:
+    nodata = int(values[0])
+    bins, counts, low, high = value_counts(values, nodata)
+    known = values[values != nodata]
+    expected, numbers = np.unique(known, return_counts=True)
+    assert (bins.tolist(), counts.tolist()) == (expected.tolist(), numbers.tolist())
+    assert (low, high) == ((known.min(), known.max()) if known.size else (0.0, 0.0))

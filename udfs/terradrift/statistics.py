@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from terradrift.kernels.histogram import BITS, bin_of_rank, histogram, quantile_rank, value_of
+from terradrift.kernels.histogram import BITS, bin_of_rank, quantile_rank, value_counts, value_of
 
 COUNT_SCHEMA = pa.schema(
     [
@@ -34,14 +34,8 @@ BINS = 64
 
 def count_plane(name: str, plane: int, values: npt.NDArray[Any], nodata: float) -> pa.RecordBatch:
     """Counts of one part of a plane (y, x), COUNT_SCHEMA; no data and what is not finite are left out."""
-    if values.dtype.kind == "f":
-        known = values[np.isfinite(values)]
-        bins, counts = histogram(known)
-    else:
-        known = values[values != nodata]
-        bins, counts = (found.astype(np.int64) for found in np.unique(known, return_counts=True))
+    bins, counts, low, high = value_counts(values, nodata)
     n = len(bins)
-    low, high = (float(known.min()), float(known.max())) if n else (0.0, 0.0)
     columns = ([name] * n, [plane] * n, bins, counts, [low] * n, [high] * n)
     return pa.RecordBatch.from_arrays(
         [pa.array(column, field.type) for column, field in zip(columns, COUNT_SCHEMA, strict=True)], schema=COUNT_SCHEMA
