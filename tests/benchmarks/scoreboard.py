@@ -66,7 +66,7 @@ def evaluate(spark: SparkSession, scene: Path, rule: str, kind: str, seed: int) 
     settings = {
         "mosaic": str(scene / "mosaic.zarr"),
         "output": str(out),
-        "scores": {"annual": ["loo_medoid"]},
+        "scores": {"annual": []},
         "maps": {"pmtiles": False, "cog": False},
         **RULES[rule],
     }
