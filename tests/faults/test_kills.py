@@ -180,7 +180,7 @@ def victims(driver: int, kind: str) -> list[psutil.Process]:
             if kind == "executor":
                 chosen = "CoarseGrainedExecutorBackend" in line and "java" in member.name()
             else:  # a worker is the child of the daemon, which looks the same
-                chosen = "pyspark.daemon" in line and parent is not None and "pyspark.daemon" in " ".join(parent.cmdline())
+                chosen = "spark.daemon" in line and parent is not None and "spark.daemon" in " ".join(parent.cmdline())
         except psutil.NoSuchProcess:
             continue
         if chosen:

@@ -73,6 +73,25 @@ def test_workers_run_this_python_with_one_thread(spark: SparkSession) -> None:
     assert [row.found for row in rows] == [f"{sys.executable},1,1,1,1"]
 
 
+def test_workers_are_forked_with_everything_loaded_and_read_archives_once(spark: SparkSession) -> None:
+    def told(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import gc
+        import sys
+        import zipimport
+
+        import pyarrow
+
+        for _ in batches:
+            forget = zipimport.zipimporter.invalidate_caches.__qualname__
+            loaded = "terradrift.spark.detect_changes" in sys.modules
+            yield pyarrow.RecordBatch.from_pylist([{"loaded": loaded, "forget": forget, "frozen": gc.get_freeze_count()}])
+
+    row = spark.range(1).mapInArrow(told, "loaded boolean, forget string, frozen long").first()
+    assert row is not None
+    assert (row.loaded, row.forget) == (True, "keep_archives.<locals>.stay")
+    assert row.frozen > 100_000
+
+
 def test_an_active_session_is_used_and_left_running(spark: SparkSession) -> None:
     with spark_session("another", "local[1]", {"spark.sql.session.timeZone": "Asia/Tokyo"}) as inner:
         assert inner is spark

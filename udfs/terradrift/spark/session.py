@@ -38,6 +38,7 @@ SETTINGS = MappingProxyType(
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.catalogImplementation": "in-memory",  # no metastore_db in the working folder
         "spark.sql.execution.arrow.maxBytesPerBatch": "64m",  # polygons differ in size by a factor of a million
+        "spark.python.daemon.module": "terradrift.spark.daemon",  # workers are forked with everything loaded
         "spark.locality.wait": "0s",  # tiles come from object storage: no node is nearer
         "spark.driver.memory": "2g",
         "spark.ui.enabled": "false",
