@@ -17,8 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+import servers
 import terradrift as td
 from terradrift.cli import main
+from terradrift.errors import StoreError
 from terradrift.params import params_from
 from terradrift.report import write_report
 from terradrift.report.making import run_file
@@ -26,6 +28,7 @@ from terradrift.report.page import page
 from terradrift.report.read import Report, read_report
 from terradrift.report.tables import largest_changes
 from terradrift.sealed import seal
+from terradrift.store import open_store
 
 HOSTILE = (
     "<script>alert(1)</script>", "</title><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onmouseover='alert(1)",
@@ -166,6 +169,9 @@ def test_a_change_in_pieces_is_one(copied: Path) -> None:
     shutil.rmtree(folder)
     folder.mkdir()
     frame.to_parquet(folder / "part-00000.parquet")
+    with pytest.raises(StoreError, match="part-00000"):  # not what was published
+        largest_changes(td.open_run(copied))
+    shutil.rmtree(run.folder.path / "_records")
     first = largest_changes(td.open_run(copied))[0]
     assert first["change_id"] == frame.change_id[0]
     assert first["area_m2"] == pytest.approx(frame.area_m2[:2].sum())
@@ -230,7 +236,8 @@ def test_without_the_mosaic_there_is_no_before_and_after(copied: Path, tmp_path:
 
 
 def test_a_run_that_mapped_nothing_says_so(copied: Path) -> None:
-    tables = td.open_run(copied).folder.tables
+    folder, tables = td.open_run(copied).folder.path, td.open_run(copied).folder.tables
+    shutil.rmtree(folder / "_records")
     for name in ("change_polygons", "raw_polygons"):
         for path in (tables / name).glob("*.parquet"):
             pq.write_table(pq.read_table(path)[:0], path)
@@ -276,3 +283,20 @@ def test_what_cannot_be_written_is_one_line(
 def test_the_default_is_beside_the_runs(copied: Path) -> None:
     assert write_report(copied) == copied / "report.html"
     assert gpd.read_parquet(td.open_run(copied).folder.tables / "zones").shape[0] == 2
+
+
+def test_an_output_on_s3_gives_the_same_page(
+    finished_run: Path, report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with servers.moto() as url:
+        servers.sign_in(monkeypatch, url)
+        open_store.cache_clear()
+        servers.upload(url, finished_run / "out", "results")
+        assert main(["report", "s3://results"]) == 0
+        assert capsys.readouterr().out == "report: s3://results/report.html\n"
+        written = open_store("s3://results").get("report.html")
+        drawn = td.open_run("s3://results").map().page
+    open_store.cache_clear()
+    assert written is not None
+    assert written.decode() == page(report)
+    assert drawn == report.run.map().page

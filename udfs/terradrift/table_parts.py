@@ -147,10 +147,16 @@ def read_part(store: Store, key: str, columns: Sequence[str] | None = None, sha2
 
 def read_table(ledger: Ledger, table: str, columns: Sequence[str] | None = None) -> pa.Table:
     """A whole table, every part of which is what its record says."""
+    return pa.concat_tables(read_parts(ledger, table, columns))
+
+
+def read_parts(ledger: Ledger, table: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """A table a part at a time, each what the table's record says."""
     parts = _parts(ledger, table)
     if not parts:
         raise StoreError(f"{ledger.url}/{table}: found no Parquet; expected a table of a finished run; run it again")
-    return pa.concat_tables([read_part(ledger.store, key, columns, parts[key]) for key in sorted(parts)])
+    for key in sorted(parts):
+        yield read_part(ledger.store, key, columns, parts[key])
 
 
 def geo_metadata(ledger: Ledger, table: str) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def read_largest(run: RunResult) -> tuple[list[LargeChange], list[dict[str, Any]
     found = []
     for row, window, pair, picture in zip(facts, windows, years, colours, strict=False):
         outlines = shapes[row["change_id"]]
-        score = read_reduced(str(run.folder.scores / "scores.zarr"), "change_score", run.window, Canvas(window, 1))
+        score = read_reduced(f"{run.folder.scores_url}/scores.zarr", "change_score", run.window, Canvas(window, 1))
         found.append(LargeChange(row, _place(run, outlines[0]), window, score, outlines, pair, picture))
     for row in facts:
         row["lon"], row["lat"] = _place(run, shapes[row["change_id"]][0])
@@ -70,7 +70,7 @@ def read_largest(run: RunResult) -> tuple[list[LargeChange], list[dict[str, Any]
 def _outlines(run: RunResult, whole_ids: list[int]) -> dict[int, list[Any]]:
     found: dict[int, list[Any]] = {whole: [] for whole in whole_ids}
     wanted = ds.field("whole_id").isin(whole_ids)
-    for batch in batches(run.folder.tables / "raw_polygons", ("whole_id", "geometry"), wanted):
+    for batch in batches(run.folder.records, "tables/raw_polygons", ("whole_id", "geometry"), wanted):
         for row in batch.to_pylist():
             found[row["whole_id"]].append(shapely.from_wkb(row["geometry"]))
     return found

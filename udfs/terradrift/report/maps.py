@@ -62,15 +62,15 @@ class Maps:
 
 
 def draw_maps(run: RunResult) -> Maps:
-    """Read the rasters reduced, draw every polygon on them; memory is that of the pictures and of a batch of polygons."""
+    """Read the rasters reduced, draw every polygon on them; memory is that of the pictures and of a part of the polygons."""
     raster = run.window
     canvas = canvas_of(_crop(run), raster)
-    score = read_reduced(str(run.folder.scores / "scores.zarr"), "change_score", raster, canvas)
+    score = read_reduced(f"{run.folder.scores_url}/scores.zarr", "change_score", raster, canvas)
     years = np.where(np.isfinite(score), np.uint8(STABLE), np.uint8(NO_DATA))
     known = np.asarray(run.manifest["years"], np.int64)
     columns = ("change_id", "whole_id", "kind", "year_mode", "area_m2", "effect_mean", "geometry")
     kept = pa.schema([]).empty_table()
-    for batch in batches(run.folder.tables / "raw_polygons", columns):
+    for batch in batches(run.folder.records, "tables/raw_polygons", columns):
         geometry = shapely.from_wkb(batch["geometry"].to_numpy(zero_copy_only=False))
         code = FIRST_YEAR + np.searchsorted(known, batch["year_mode"].to_numpy(zero_copy_only=False))
         draw_polygons(years, canvas.to_canvas(geometry), code.astype(np.uint8))

@@ -14,6 +14,7 @@ import zarr
 from terradrift.errors import StoreError
 from terradrift.grid import Window
 from terradrift.pixel_sets import PixelSets
+from terradrift.store.zarr_view import ZarrView
 
 MAX_SIDE = 1100
 """Pixels of the longest side of a picture."""
@@ -50,7 +51,7 @@ def read_reduced(root: str, name: str, raster: Window, canvas: Canvas) -> npt.ND
     Memory is that of the picture; what lies past the raster is the array's fill value.
     """
     try:
-        group = zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=False)
+        group = zarr.open_group(ZarrView(root), mode="r", zarr_format=3, use_consolidated=False)
         level, scale = _level(group, name, canvas.factor)
         array: Any = group[f"{level}/{name}"]
         step = canvas.factor // scale

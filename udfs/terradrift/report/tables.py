@@ -1,11 +1,10 @@
-"""What the report says of a run's tables, one pass each, a batch of rows at a time."""
+"""What the report says of a run's tables, one pass each, a part at a time."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,9 @@ import pyarrow.dataset as ds
 import pyproj
 import shapely
 
-from terradrift.errors import StoreError
+from terradrift.records import Ledger
 from terradrift.results import RunResult
+from terradrift.table_parts import read_parts
 
 LARGEST = 12
 """Changes in the table of the largest."""
@@ -72,13 +72,13 @@ class Tiles:
     failed: Sequence[Mapping[str, Any]]
 
 
-def batches(folder: Path, columns: Sequence[str], rows: Any = None) -> Iterator[pa.RecordBatch]:
-    """Rows of a table (those of an expression) without the empty batches. Raises StoreError where it cannot be read."""
-    try:
-        found = ds.dataset(folder, format="parquet", exclude_invalid_files=True)
-        yield from (batch for batch in found.to_batches(columns=list(columns), filter=rows) if len(batch))
-    except (OSError, ValueError) as cause:
-        raise StoreError(f"cannot read {folder}: {cause}; expected the table of a finished run; run it again") from cause
+def batches(ledger: Ledger, table: str, columns: Sequence[str], rows: Any = None) -> Iterator[pa.RecordBatch]:
+    """Rows of a table (those of an expression) without the empty batches; memory is that of a part.
+
+    Raises StoreError where it cannot be read or is not what was published.
+    """
+    for part in read_parts(ledger, table, columns):
+        yield from (batch for batch in (part if rows is None else part.filter(rows)).to_batches() if len(batch))
 
 
 def add_areas(run: RunResult) -> Areas:
@@ -87,7 +87,7 @@ def add_areas(run: RunResult) -> Areas:
     by_zone: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     polygons, area = 0, 0.0
     called = kinds_of(run)
-    for batch in batches(run.folder.tables / "change_polygons", ("kind", "zone", "year_mode", "area_m2")):
+    for batch in batches(run.folder.records, "tables/change_polygons", ("kind", "zone", "year_mode", "area_m2")):
         rows = pa.Table.from_batches([batch])
         for row in rows.group_by(["kind", "zone", "year_mode"]).aggregate([("area_m2", "sum")]).to_pylist():
             hectares = row["area_m2_sum"] / 1e4
@@ -105,18 +105,18 @@ def kinds_of(run: RunResult) -> Callable[[str], str]:
 
 def largest_changes(run: RunResult) -> list[dict[str, Any]]:
     """FACTS of the LARGEST changes, those that come in pieces as a whole; largest first."""
-    folder = run.folder.tables / "change_polygons"
+    table = run.folder.records, "tables/change_polygons"
     top: list[dict[str, Any]] = []
     pieces: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for batch in batches(folder, FACTS):
+    for batch in batches(*table, FACTS):
         is_piece = pc.not_equal(batch["change_id"], batch["whole_id"])
         for row in batch.filter(is_piece).to_pylist():
             pieces[row["whole_id"]].append(row)
-        table = pa.Table.from_batches([batch.filter(pc.invert(is_piece))])
-        order = pc.sort_indices(table, [("area_m2", "descending"), ("change_id", "ascending")])[:LARGEST]
-        top = sorted([*top, *table.take(order).to_pylist()], key=_largest_first)[:LARGEST]
+        whole = pa.Table.from_batches([batch.filter(pc.invert(is_piece))])
+        order = pc.sort_indices(whole, [("area_m2", "descending"), ("change_id", "ascending")])[:LARGEST]
+        top = sorted([*top, *whole.take(order).to_pylist()], key=_largest_first)[:LARGEST]
     if pieces:
-        firsts = [row for batch in batches(folder, FACTS, ds.field("change_id").isin(list(pieces))) for row in batch.to_pylist()]
+        firsts = [row for batch in batches(*table, FACTS, ds.field("change_id").isin(list(pieces))) for row in batch.to_pylist()]
         wholes = [_whole([row, *pieces[row["change_id"]]]) for row in firsts]
         top = sorted([*(row for row in top if row["change_id"] not in pieces), *wholes], key=_largest_first)[:LARGEST]
     called = kinds_of(run)
@@ -135,7 +135,7 @@ def read_gaps(run: RunResult) -> Gaps:
     """The table gaps; areas are geodesic."""
     counts, hectares, rows = Counter[str](), defaultdict[str, float](float), list[dict[str, Any]]()
     measure = Geodesic(run.manifest["parameters"]["refine"]["crs"])
-    for batch in batches(run.folder.tables / "gaps", ("reason", "tile_id", "detail", "geometry")):
+    for batch in batches(run.folder.records, "tables/gaps", ("reason", "tile_id", "detail", "geometry")):
         geometry = shapely.from_wkb(batch["geometry"].to_numpy(zero_copy_only=False))
         for row, shape in zip(batch.drop_columns(["geometry"]).to_pylist(), geometry, strict=True):
             area = measure.hectares(shape)
@@ -152,7 +152,7 @@ def read_tiles(run: RunResult) -> Tiles:
                "peak_rss")  # fmt: skip
     states, sums, again, peak = Counter[str](), Counter[str](), 0, 0
     slowest, failed = list[dict[str, Any]](), list[dict[str, Any]]()
-    for batch in batches(run.folder.scores / "tiles", columns):
+    for batch in batches(run.folder.ledger, "tiles", columns):
         table = pa.Table.from_batches([batch])
         for entry in pc.value_counts(batch["state"]).to_pylist():
             states[entry["values"]] += entry["counts"]
@@ -175,7 +175,7 @@ THRESHOLD_COLUMNS = ("stratum", "detector", "rule", "value", "threshold", "expec
 
 def read_thresholds(run: RunResult) -> list[dict[str, Any]]:
     """The table thresholds: one row a stratum."""
-    rows = [row for batch in batches(run.folder.tables / "thresholds", THRESHOLD_COLUMNS) for row in batch.to_pylist()]
+    rows = [row for batch in batches(run.folder.records, "tables/thresholds", THRESHOLD_COLUMNS) for row in batch.to_pylist()]
     return sorted(rows, key=lambda row: row["stratum"])
 
 
