@@ -138,6 +138,28 @@ def test_no_python_is_one_line(tree: Path) -> None:
     assert lines[0].startswith("Python: found none, expected 3.11 or 3.12")
 
 
+@needs_make
+def test_without_npm_all_else_is_set_up_and_the_next_make_tries_again(tree: Path) -> None:
+    (tree / "viewer").mkdir()
+    for name in ("build.mjs", "package-lock.json"):
+        (tree / "viewer" / name).touch()
+    tools = tree / "tools"
+    tools.mkdir()
+    for name, script in (("node", "exit 0"), ("npm", "exit 1")):
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    ran = make(tree, "--silent", "setup", f"PYTHON={tree / 'python'}", PATH=path)
+    assert ran.returncode == 0
+    assert "the viewer's page was not built (it needs npm and its registry)" in ran.stderr
+    assert (tree / ".venv/done/kernels").exists()
+    assert not (tree / ".venv/done/viewer").exists()
+    (tools / "npm").write_text("#!/bin/sh\nmkdir -p node_modules\n")
+    ran = make(tree, "--silent", "setup", f"PYTHON={tree / 'python'}", PATH=path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (tree / ".venv/done/viewer").exists()
+
+
 @pytest.mark.skipif(BASH is None, reason="no bash on this machine")
 @pytest.mark.parametrize(("failing", "expected"), [("none", ["lint", "test"]), ("lint", ["lint"]), ("test", ["lint", "test"])])
 def test_ci_runs_lint_then_tests_and_fails_with_them(tmp_path: Path, failing: str, expected: list[str]) -> None:

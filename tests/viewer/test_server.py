@@ -15,10 +15,12 @@ import pytest
 from small_run import RUN_ID, SCORE_ID, copy_run, write_run
 from starlette.testclient import TestClient
 
+import servers
 from terradrift.cli import main
 from terradrift.errors import InputError, SetupError
 from terradrift.serve import export_site, find_site
 from terradrift.serve.app import viewer_app
+from terradrift.store import open_store
 
 TILES = f"/output/runs/{RUN_ID}/maps/changes.pmtiles"
 CHUNK = f"/output/scores/{SCORE_ID}/scores.zarr/0/change_score/c/0/0"
@@ -52,8 +54,20 @@ def run(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(run: Path, page: Path) -> TestClient:
-    return TestClient(viewer_app(find_site(run, page=page)), base_url="http://127.0.0.1:8000")
+def bucket(finished_run: Path) -> Iterator[str]:
+    """The same run on S3: its URL."""
+    with servers.moto() as url, pytest.MonkeyPatch.context() as environment:
+        servers.sign_in(environment, url)
+        open_store.cache_clear()
+        servers.upload(url, finished_run.parent, "runs")
+        yield f"s3://runs/{finished_run.name}"
+    open_store.cache_clear()
+
+
+@pytest.fixture(scope="module", params=["folder", "s3"])
+def client(request: pytest.FixtureRequest, run: Path, page: Path) -> TestClient:
+    out = run if request.param == "folder" else request.getfixturevalue("bucket")
+    return TestClient(viewer_app(find_site(out, page=page)), base_url="http://127.0.0.1:8000")
 
 
 def test_the_page_its_settings_and_the_run_are_there(client: TestClient) -> None:
@@ -175,7 +189,18 @@ def test_what_is_not_to_be_read_is_not_there(client: TestClient, path: str) -> N
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
-def test_a_link_within_the_folder_is_followed(client: TestClient) -> None:
+def test_who_prefers_it_hears_of_what_is_absent_without_an_error(client: TestClient) -> None:
+    asked = {"Prefer": "absent=204"}
+    for path in (CHUNK.removesuffix("/0/0") + "/2/3", "/output/", "/output/link.txt", "/output/.hidden", "/output/%00"):
+        answer = client.get(path, headers=asked)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert answer.headers["preference-applied"] == "absent=204"
+    assert client.get(CHUNK, headers=asked).status_code == 200
+    assert client.post(CHUNK, headers=asked).status_code == 405
+
+
+def test_a_link_within_the_folder_is_followed(run: Path, page: Path) -> None:
+    client = TestClient(viewer_app(find_site(run, page=page)), base_url="http://127.0.0.1:8000")
     assert client.get("/output/inside.json").json()["run_id"] == RUN_ID
 
 
@@ -257,11 +282,32 @@ def test_a_background_that_is_none_is_refused(run: Path, page: Path, template: s
         find_site(run, page=page, background=template)
 
 
-def test_no_run_and_no_page_are_one_line_each(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_where_the_page_was_not_built_it_is_said_how_to_get_it(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = find_site(run, page=tmp_path)
+    served = TestClient(viewer_app(site), base_url="http://127.0.0.1:8000")
+    answer = served.get("/")
+    assert answer.status_code == 503
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "make viewer" in answer.text
+    assert "terradrift report" in answer.text
+    assert served.get("/output/latest.json").json()["run_id"] == RUN_ID  # everything else is there
     with pytest.raises(SetupError, match="make viewer"):
-        find_site(run, page=tmp_path)
+        export_site(site, tmp_path / "copy")
+    monkeypatch.setattr("terradrift.serve.find_site", lambda out, background: site)
+    monkeypatch.setattr("terradrift.serve.server.uvicorn.Server.run", lambda *_, **__: None)
+    assert main(["serve", str(run), "--port", "0"]) == 0
+    url, told = capsys.readouterr().out.splitlines()
+    assert url.startswith("http://127.0.0.1:")
+    assert "run `make viewer`" in told
+    (tmp_path / "index.html").write_text("<title>page")
+    assert served.get("/").status_code == 200  # without another start
 
 
 def test_a_taken_port_is_one_line(
@@ -314,6 +360,27 @@ def test_it_says_its_address_listens_on_loopback_alone_and_ends_quietly(command:
     command.send_signal(signal.SIGINT)
     out, err = command.communicate(timeout=30)
     assert (command.returncode, out, err) == (0, "", "")
+
+
+def test_what_s3_does_not_give_is_told(page: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = find_site(bucket, page=page)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("terradrift.store.remote.RETRY", {"max_retries": 0})
+    open_store.cache_clear()
+    served = TestClient(viewer_app(site), base_url="http://127.0.0.1:8000")
+    answer = served.get("/output/latest.json")
+    open_store.cache_clear()
+    assert answer.status_code == 502
+    assert answer.text.startswith(f"cannot look up {bucket}/latest.json")
+
+
+def test_a_copy_of_what_lies_on_s3_is_that_of_the_folder(finished_run: Path, page: Path, bucket: str, tmp_path: Path) -> None:
+    for name, out in (("folder", finished_run), ("s3", bucket)):
+        export_site(find_site(out, page=page), tmp_path / name)
+    copies = [{path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()}
+              for name in ("folder", "s3")]  # fmt: skip
+    assert copies[0] == copies[1]
+    assert any("change.zarr" in path.parts for path in copies[0])
 
 
 def test_a_copy_for_a_web_server(run: Path, page: Path, tmp_path: Path) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import html
+
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from terradrift.serve.files import FolderFiles
+from terradrift.serve.objects import StoreObjects
 from terradrift.serve.site import Site
+from terradrift.store import Store
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 """Names this server answers to: a page of another name that resolves to this machine gets nothing."""
@@ -31,12 +35,14 @@ def viewer_app(site: Site, *, cors: str | None = None) -> Starlette:
         return JSONResponse(site.settings(), headers={"Cache-Control": "no-store"})
 
     async def index(request: Request) -> Response:
+        if (missing := site.missing_page) is not None:
+            return HTMLResponse(f"<!doctype html><title>terradrift</title><p>{html.escape(missing)}.", 503)
         return await page.get_response("index.html", {**request.scope, "path": "/index.html"})
 
     routes = [
         Route("/", index),
         Route("/viewer.json", settings),
-        Mount("/output", FolderFiles(site.output)),
+        _output(site.output),
         *([Mount("/mosaic", FolderFiles(site.mosaic, only=site.mosaic_arrays))] if site.mosaic else []),
         Mount("/", page),
     ]
@@ -52,6 +58,12 @@ def viewer_app(site: Site, *, cors: str | None = None) -> Starlette:
             )
         )
     return Starlette(routes=routes, middleware=middleware)
+
+
+def _output(store: Store) -> BaseRoute:
+    if store.local_path is not None:
+        return Mount("/output", FolderFiles(store.local_path))
+    return Route("/output/{key:path}", StoreObjects(store).respond)
 
 
 def security_headers(site: Site, cors: str | None = None) -> dict[str, str]:

@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from terradrift.errors import InputError
-from terradrift.ledger import latest_run
+from terradrift.errors import InputError, SetupError
 from terradrift.serve.site import Site
+from terradrift.store import Store, open_store
 
 SETTINGS = "viewer.json"
 
@@ -17,31 +17,37 @@ SETTINGS = "viewer.json"
 def export_site(site: Site, folder: Path) -> tuple[int, int]:
     """Write the site into `folder`, which is new, empty or an earlier copy; gives files and bytes.
 
-    The mosaic is not copied. Raises InputError where the folder holds something else.
+    The mosaic is not copied. Raises InputError where the folder holds something else, SetupError where the page was not built.
     """
+    if (missing := site.missing_page) is not None:
+        raise SetupError(missing)
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / SETTINGS).is_file())):
         raise InputError(f"--export: found {folder} with other files in it; expected a new or empty folder, or an earlier copy")
-    if folder.resolve().is_relative_to(site.output):
-        raise InputError(f"--export: found {folder} inside the output {site.output}; expected a folder outside it")
+    output = site.output.local_path
+    if output is not None and folder.resolve().is_relative_to(output.resolve()):
+        raise InputError(f"--export: found {folder} inside the output {output}; expected a folder outside it")
     shutil.rmtree(folder, ignore_errors=True)
     files, size = 0, 0
-    for source, name in _files(site):
+    for store, key, name in _objects(site):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        if (found := store.copy_to(key, target)) != target:
+            shutil.copyfile(found, target)
         files, size = files + 1, size + target.stat().st_size
     settings = {**site.settings(), "mosaic": None, "variable": None}
     (folder / SETTINGS).write_text(json.dumps(settings, indent=1))  # last: a folder that has it is whole
     return files + 1, size
 
 
-def _files(site: Site) -> Iterator[tuple[Path, str]]:
-    """(file, name in the copy) of all that the page reads."""
-    run = latest_run(site.output)
-    for root, prefix in ((site.page, ""), (run.scores / "scores.zarr", "output/"), (run.maps, "output/")):
-        base = site.page if not prefix else site.output
-        for path in sorted(root.rglob("*")):
-            if path.is_file() and not path.name.startswith("."):
-                yield path, prefix + path.relative_to(base).as_posix()
-    for path in (site.output / "latest.json", run.path / "run.json"):
-        yield path, "output/" + path.relative_to(site.output).as_posix()
+def _objects(site: Site) -> Iterator[tuple[Store, str, str]]:
+    """(store, key, name in the copy) of all that the page reads."""
+    page, output, run = open_store(str(site.page)), site.output, site.run
+    scores, path = f"scores/{run.score_id}", f"runs/{run.run_id}"
+    for store, prefix, to in (
+        (page, "", ""),
+        (output, f"{scores}/scores.zarr", "output/"),
+        (output, f"{path}/change.zarr", "output/"),
+        (output, f"{path}/maps", "output/"),
+    ):
+        yield from ((store, key, to + key) for key in sorted(store.keys(prefix)) if not key.rpartition("/")[2].startswith("."))
+    yield from ((output, key, f"output/{key}") for key in ("latest.json", f"{path}/run.json"))

@@ -32,10 +32,20 @@ TYPES = {
 BINARY = "application/octet-stream"
 """Of everything else: chunks of a Zarr store have no suffix."""
 
+ABSENT_AS_EMPTY = "absent=204"
+"""Preference (RFC 7240) of the page: a shard without data is no object, and browsers write every 404 into their console."""
+
 
 def media_type(path: PathLike) -> str:
     """Content type by suffix alone, the same on every machine."""
     return TYPES.get(PurePosixPath(os.fspath(path)).suffix.lower(), BINARY)
+
+
+def absent(scope: Scope) -> Response:
+    """The answer where nothing is: 404, or 204 to who prefers it. Raises HTTPException."""
+    if ABSENT_AS_EMPTY not in Headers(scope=scope).get("prefer", ""):
+        raise HTTPException(404)
+    return Response(status_code=204, headers={"Cache-Control": "no-cache", "Preference-Applied": ABSENT_AS_EMPTY})
 
 
 class FolderFiles(StaticFiles):
@@ -50,8 +60,13 @@ class FolderFiles(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The answer to a request; a folder has none."""
         if scope["method"] in ("GET", "HEAD") and scope["path"].endswith("/"):
-            raise HTTPException(404)
-        return await super().get_response(path, scope)
+            return absent(scope)
+        try:
+            return await super().get_response(path, scope)
+        except HTTPException as cause:
+            if cause.status_code != 404:
+                raise
+            return absent(scope)
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """Where a requested path lies and what it is; ("", None) for what may not be read or is not there."""

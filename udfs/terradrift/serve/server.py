@@ -30,6 +30,8 @@ def serve_run(
     with _listen(port) as listener:
         url = f"http://{LOOPBACK}:{listener.getsockname()[1]}/"
         say(f"{url}  (this machine only; Ctrl-C ends it)")
+        if site.missing_page is not None:
+            say(site.missing_page)
         if open_browser:
             webbrowser.open(url)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from terradrift.errors import InputError, SetupError
+from terradrift.errors import InputError
 from terradrift.ledger import RunFolder, latest_run, read_manifest
+from terradrift.store import Store
 
 PAGE = Path(__file__).resolve().parent.parent / "viewer_page"
 """Where `make viewer` puts the built page: index.html and what it loads, nothing else."""
@@ -20,14 +21,30 @@ class Site:
     """Folders of one viewer."""
 
     page: Path
-    output: Path
-    """Output folder of a finished run."""
+    run: RunFolder
+    """The finished run."""
     mosaic: Path | None = None
     """The run's mosaic, where it is a folder of this machine."""
     mosaic_arrays: tuple[str, ...] = ()
     """The only arrays of the mosaic that are served."""
     background: str | None = None
     """URL template of map tiles with {z}, {x} and {y}."""
+
+    @property
+    def missing_page(self) -> str | None:
+        """What to do where the page was not built; None where it is there."""
+        index = self.page / "index.html"
+        if index.is_file():
+            return None
+        return (
+            f"viewer page: found no {index}; expected the built page; run `make viewer` (it needs npm and its registry). "
+            "`terradrift report` makes a page without it"
+        )
+
+    @property
+    def output(self) -> Store:
+        """Where the run's output lies."""
+        return self.run.store
 
     def settings(self) -> dict[str, str | None]:
         """viewer.json, what the page reads first: where things lie, relative to it."""
@@ -50,16 +67,11 @@ class Site:
 def find_site(out: Path | str, *, background: str | None = None, page: Path = PAGE) -> Site:
     """The viewer of the last finished run in `out`.
 
-    Raises InputError where there is no finished run, SetupError where the page was not built.
+    Raises InputError where there is no finished run.
     """
     run = latest_run(out)
-    if not (page / "index.html").is_file():
-        raise SetupError(
-            f"viewer page: found no {page / 'index.html'}; expected the built page; "
-            "run `make viewer` (it needs npm and its registry), then serve again"
-        )
     mosaic, arrays = _local_mosaic(run)
-    return Site(page, run.path.parents[1].resolve(), mosaic, arrays, _checked_background(background))
+    return Site(page, run, mosaic, arrays, _checked_background(background))
 
 
 def _local_mosaic(run: RunFolder) -> tuple[Path | None, tuple[str, ...]]:
