@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pyarrow as pa
+import pyproj
 import shapely
 
 import terradrift as td
@@ -26,7 +27,8 @@ from terradrift.maps.tile_columns import SORTED_BY, archive_metadata, field_type
 from terradrift.maps.tile_options import TileOptions
 from terradrift.maps.tile_pairs import tile_pairs
 from terradrift.maps.vector_tiles import encode_tiles
-from terradrift.score_store import raster_store, score_arrays
+from terradrift.overviews import passes, write_overviews
+from terradrift.score_store import CHANGED, raster_store, score_arrays
 
 STEP = 8.983111749910169e-05
 GRID = Grid("EPSG:4326", (STEP, 0.0, -105.28, 0.0, -STEP, 40.04), 1024, 1024)
@@ -52,22 +54,26 @@ MANIFEST: dict[str, Any] = {
 
 
 @cache
-def rasters() -> dict[str, np.ndarray]:
-    """Scores with holes of no data: one tile wholly, one chunk's corner, single pixels; blocks of change."""
+def rasters(shape: tuple[int, int] = SHAPE) -> dict[str, np.ndarray]:
+    """Scores with holes of no data: a whole tile, a chunk's corner, pixels; blocks of change, and noise that looks like it."""
     rng = np.random.default_rng(0)
-    height, width = SHAPE
-    score = rng.gamma(2.0, 1.5, SHAPE).astype(np.float32)
-    kind, year = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.int16)
+    height, width = shape
+    score = rng.gamma(2.0, 1.5, shape).astype(np.float32)
+    kind, year = np.zeros(shape, np.uint8), np.zeros(shape, np.int16)
     for k, (row, col) in enumerate([(10, 20), (40, 70), (90, 60), (110, 180), (150, 120), (160, 30), (30, 150)]):
         block = np.s_[row : row + 6 + 2 * k, col : col + 8 + 2 * k]
         score[block] += 20
         kind[block] = (1, 2, 4)[k % 3]
         year[block] = YEARS[1 + k % (len(YEARS) - 1)]
-    empty = np.zeros(SHAPE, bool)
-    empty[2 * TILE :, 3 * TILE :] = True
+    changed = (kind > 0).astype(np.uint8)
+    noise = (changed == 0) & (rng.random(shape) < 0.1)
+    kind[noise], year[noise] = rng.integers(1, 5, noise.sum()), rng.choice(YEARS[1:], noise.sum())
+    empty = np.zeros(shape, bool)
+    empty[2 * TILE : 3 * TILE, 3 * TILE : 4 * TILE] = True
+    empty[-40:-20, -30:-10] = True
     empty[TILE : TILE + 20, : TILE // 2] = True
     empty[rng.integers(0, height, 300), rng.integers(0, width, 300)] = True
-    annual = (rng.normal(0, 1, (len(YEARS), 2, *SHAPE)) + np.arange(len(YEARS))[:, None, None, None]).astype(np.float32)
+    annual = (rng.normal(0, 1, (len(YEARS), 2, *shape)) + np.arange(len(YEARS))[:, None, None, None]).astype(np.float32)
     annual[:, :, empty] = np.nan
     annual[0, 0] = np.nan  # the first year has no year before
     return {
@@ -77,25 +83,35 @@ def rasters() -> dict[str, np.ndarray]:
         "change_year": np.where(empty, -1, year).astype(np.int16),
         "change_kind": np.where(empty, 255, kind).astype(np.uint8),
         "stratum": np.where(empty, 255, 0).astype(np.uint8),
+        "changed": np.where(empty, 255, changed).astype(np.uint8),
     }
 
 
-def write_run(out: Path, values: Mapping[str, np.ndarray] | None = None, **manifest: Any) -> Path:
-    """Publish a run in `out`; `manifest` overrides what run.json says; `zones` is what the area of interest is read from."""
+def write_run(
+    out: Path,
+    values: Mapping[str, np.ndarray] | None = None,
+    *,
+    grid: Grid = GRID,
+    zones: str | None = None,
+    **manifest: Any,
+) -> Path:
+    """Publish a run in `out`; `zones`: a file of the area of interest; `manifest` overrides what run.json says."""
     values = values or rasters()
-    zones = manifest.pop("zones", None)
-    window, folder = Window(*ORIGIN, *SHAPE), RunFolder(out, SCORE_ID, RUN_ID)
-    store = raster_store(str(folder.scores / "scores.zarr"), GRID, window, TILE)
-    store.create(score_arrays(RECIPE), YEARS, RECIPE.bands)
-    names = {array.name for array in score_arrays(RECIPE)}
-    for row in range(window.y0 // TILE, window.y1 // TILE):
-        for col in range(window.x0 // TILE, window.x1 // TILE):
-            tile = store.tile(row, col)
-            at = tile.window.slices(window)
-            store.write_tile(tile, {name: raster[(..., *at)] for name, raster in values.items() if name in names})
-    area = read_aoi(zones or list(GRID.window_bounds(window)), GRID)
-    write_frame(folder.records, "tables/zones", zones_frame(area, GRID, "EPSG:4326"))
-    changes = change_polygons(values)
+    window, folder = Window(*ORIGIN, *values["change_score"].shape), RunFolder(out, SCORE_ID, RUN_ID)
+    for url, arrays in ((f"{folder.scores_url}/scores.zarr", score_arrays(RECIPE)), (f"{folder.url}/change.zarr", (CHANGED,))):
+        store = raster_store(url, grid, window, TILE)
+        store.create(arrays, YEARS, RECIPE.bands)
+        for row in range(window.y0 // TILE, -(-window.y1 // TILE)):
+            for col in range(window.x0 // TILE, -(-window.x1 // TILE)):
+                tile = store.tile(row, col)
+                at = tile.window.slices(window)
+                store.write_tile(tile, {array.name: values[array.name][(..., *at)] for array in arrays})
+        for made in passes(store):
+            list(write_overviews(store, arrays, made, 0, 0))  # it writes as it counts
+    whole = gpd.GeoSeries([shapely.box(*grid.window_bounds(window))], crs=grid.crs).to_crs("EPSG:4326").iloc[0].wkt
+    area = read_aoi(zones or whole, grid)
+    write_frame(folder.records, "tables/zones", zones_frame(area, grid, "EPSG:4326"))
+    changes = change_polygons(values, grid)
     write_changes(changes, folder.maps / "changes.pmtiles", str(manifest.get("attribution", "")))
     points = changes.geometry.representative_point()
     rows = changes.drop(columns="geometry").assign(lon=points.x, lat=points.y, zone=0)
@@ -105,12 +121,12 @@ def write_run(out: Path, values: Mapping[str, np.ndarray] | None = None, **manif
     return out
 
 
-def change_polygons(values: Mapping[str, np.ndarray]) -> gpd.GeoDataFrame:
-    """The blocks of change as polygons in degrees, with the attributes of the vector tiles."""
+def change_polygons(values: Mapping[str, np.ndarray], grid: Grid = GRID) -> gpd.GeoDataFrame:
+    """The mapped blocks as polygons in degrees, with the attributes of the vector tiles."""
     kind, score, year = values["change_kind"], values["change_score"], values["change_year"]
-    mapped = (kind > 0) & (kind < 255)
+    mapped = values["changed"] == 1
     found = td.polygonize(mapped, np.where(mapped, score, 0), min_pixels=4)
-    a, _, c, _, e, f = GRID.window_transform(Window(*ORIGIN, *SHAPE))
+    a, _, c, _, e, f = grid.window_transform(Window(*ORIGIN, *mapped.shape))
     inside = [(int(p.y), int(p.x)) for p in found.geometry.representative_point()]
     frame = gpd.GeoDataFrame(
         {
@@ -121,8 +137,8 @@ def change_polygons(values: Mapping[str, np.ndarray]) -> gpd.GeoDataFrame:
             "effect_mean": np.array([score[at] / 50 for at in inside], np.float32),
         },
         geometry=[shapely.transform(shape, lambda xy: xy * (a, e) + (c, f)) for shape in found.geometry],
-        crs=GRID.crs,
-    )
+        crs=grid.crs,
+    ).to_crs("EPSG:4326")
     frame["area_m2"] = frame.to_crs("EPSG:6933").area
     return frame
 
@@ -160,7 +176,8 @@ def copy_run(run: Path, to: Path) -> Path:
     return Path(shutil.copytree(run, to))
 
 
-def pixel_centre(row: int, col: int) -> Sequence[float]:
-    """Longitude and latitude of the centre of a pixel of the run."""
-    a, _, c, _, e, f = GRID.window_transform(Window(*ORIGIN, *SHAPE))
-    return c + a * (col + 0.5), f + e * (row + 0.5)
+def pixel_centre(row: Any, col: Any, grid: Grid = GRID) -> tuple[Any, Any]:
+    """Longitude and latitude of the centre of a pixel of the run, or of many."""
+    a, _, c, _, e, f = grid.transform
+    x, y = c + a * (ORIGIN[1] + col + 0.5), f + e * (ORIGIN[0] + row + 0.5)
+    return (x, y) if grid.is_geographic else pyproj.Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True).transform(x, y)

@@ -46,8 +46,12 @@ def test_the_year_is_a_slider_that_shows_the_annual_scores(viewer: Viewer) -> No
     viewer.go(f"{HOME}&layer=score")
     slider = viewer.page.get_by_role("slider", name="Year", exact=True)
     assert slider.get_attribute("type") == "range"
+    assert slider.get_attribute("aria-valuetext") == viewer.page.locator(".year-now").inner_text() == f"{YEARS[0]} to {YEARS[-1]}"
+    note = viewer.page.locator(f"#{slider.get_attribute('aria-describedby')}")
+    assert note.inner_text().startswith("Change score is one picture of all years. Another year here shows: Difference to the")
     slider.fill(str(YEARS[2]))
     viewer.wait()
+    assert note.inner_text() == ""
     assert (said(viewer, "layer"), said(viewer, "year")) == ("annual-0", str(YEARS[2]))
     first = viewer.picture()
     slider.focus()
@@ -60,6 +64,35 @@ def test_the_year_is_a_slider_that_shows_the_annual_scores(viewer: Viewer) -> No
     viewer.page.keyboard.press("ArrowRight")
     viewer.wait()
     assert said(viewer, "year") == str(YEARS[-1])
+
+
+def test_without_annual_scores_there_is_no_year_to_choose(browser: Any, address: str) -> None:
+    context = browser.new_context(viewport=SMALL)
+    page = context.new_page()
+    page.route("**/run.json", lambda route: route.fulfill(json={**route.fetch().json(), "bands": []}))
+    viewer = Viewer(page, address).open(HOME)
+    for name in ("Year", "Play the years"):
+        assert viewer.page.get_by_label(name, exact=True).is_disabled()
+    assert "this run has no annual scores" in viewer.page.locator("#year-note").inner_text()
+    context.close()
+
+
+def test_layers_of_changes_show_mapped_pixels_or_all(viewer: Viewer) -> None:
+    viewer.go(f"{HOME}&layer=year")
+    only = viewer.page.get_by_role("checkbox", name="Mapped pixels only")
+    panel = viewer.page.locator("section").first
+    assert only.is_checked()
+    assert "first year of the new state, where a change was mapped" in panel.inner_text()
+    mapped = viewer.picture()
+    only.focus()
+    viewer.page.keyboard.press("Space")
+    viewer.wait()
+    assert said(viewer, "mapped") == "off"
+    assert "first year of the new state, of every pixel, mapped or not" in panel.inner_text()
+    assert (viewer.picture() != mapped).any(axis=2).mean() > 0.01
+    viewer.page.get_by_label("Layer", exact=True).select_option("score")
+    viewer.wait()
+    assert only.is_hidden()
 
 
 def test_play_goes_through_the_years(viewer: Viewer) -> None:
@@ -121,7 +154,7 @@ def test_a_click_tells_the_change_and_the_years_of_the_pixel(viewer: Viewer) -> 
 def test_a_click_beside_every_change_tells_the_pixel_alone(viewer: Viewer) -> None:
     values = rasters()
     viewer.go(HOME)
-    row, col = 75, 200
+    row, col = 75, 201
     assert values["change_kind"][row, col] == 0
     click_pixel(viewer, row, col)
     text = viewer.page.locator(".details").inner_text()

@@ -20,9 +20,11 @@ import shapely
 from driver import SMALL, Viewer, serving
 from small_run import GRID, ORIGIN, RUN_ID, SCORE_ID, SHAPE, copy_run, pixel_centre, write_run
 
+import servers
 from terradrift.grid import Window
 from terradrift.serve import export_site, find_site
 from terradrift.serve.app import viewer_app
+from terradrift.store import open_store
 
 MIDDLE = pixel_centre(SHAPE[0] // 2, SHAPE[1] // 2)
 HOME = f"map=14/{MIDDLE[1]}/{MIDDLE[0]}"
@@ -119,7 +121,7 @@ def test_the_copy_works_below_any_folder_of_a_plain_web_server(open_page: Any, s
         assert len(np.unique(copy.picture().reshape(-1, 4), axis=0)) > 50
         copy.go(f"{HOME}&at={MIDDLE[0]}~{MIDDLE[1]}")
         copy.until("document.querySelector('.details table') !== null")
-        copy.assert_no_problem()
+        copy.assert_nothing_but_absent_shards()
 
 
 def test_the_output_may_lie_on_another_origin_that_allows_it(open_page: Any, site: Path, address: str, tmp_path: Path) -> None:
@@ -130,7 +132,21 @@ def test_the_output_may_lie_on_another_origin_that_allows_it(open_page: Any, sit
         (page / "viewer.json").write_text(json.dumps({"output": bucket}))
         copy = open_page(HOME, SMALL, url)
         assert (copy.picture() == open_page(HOME, SMALL, address).picture()).all(), copy.problems[:4]
-        copy.assert_no_problem()
+        copy.assert_nothing_but_absent_shards()
+
+
+def test_an_output_on_s3_is_shown_as_one_in_a_folder(
+    open_page: Any, built_page: Path, finished_run: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with servers.moto() as url:
+        servers.sign_in(monkeypatch, url)
+        open_store.cache_clear()
+        servers.upload(url, finished_run, "results")
+        with serving(viewer_app(find_site("s3://results"))) as shown:
+            viewer = open_page(HOME, SMALL, shown)
+            assert np.array_equal(viewer.picture(), open_page(HOME, SMALL, address).picture())
+            viewer.assert_no_problem()
+    open_store.cache_clear()
 
 
 def test_hostile_words_are_shown_and_never_run(

@@ -6,6 +6,7 @@ import { Compare } from './compare'
 import { el } from './dom'
 import { openEmbeddings } from './embeddings'
 import { EMBEDDINGS, layerChoices, type LayerChoice } from './layers'
+import { mappedOnly } from './mapped'
 import { CHANGES, createMap, showOutlines, zoneAt } from './map'
 import { attributionText, frame } from './page'
 import { savePicture } from './picture'
@@ -27,12 +28,27 @@ import { YearBar } from './ui/year_bar'
 export async function start(status: Status, announce: (map: maplibregl.Map) => void): Promise<void> {
   const settings = await readSettings()
   const run = await readRun(settings.output)
+  const opening = run.decision === null ? null : Raster.open(run.decision, 'changed', status.error).catch(() => null)
   const raster = await Raster.open(run.scores, 'change_score', status.error)
+  let note = ''
   const embeddings = settings.mosaic && run.window
-    ? await openEmbeddings(settings.mosaic, settings.variable, run.window, raster.grid, status.error).catch(() => null)
+    ? await openEmbeddings(settings.mosaic, settings.variable, run.window, raster.grid, status.error).catch((cause: Error) => {
+      note = `The embeddings are not shown: ${cause.message}.`
+      return null
+    })
     : null // prettier-ignore
-  const choices = [...layerChoices(run), ...(embeddings ? [EMBEDDINGS] : [])]
-  const rasterOf = (choice: LayerChoice): Raster => (choice === EMBEDDINGS && embeddings ? embeddings.raster : raster)
+  const decision = await opening
+  const mapped = mappedOnly(raster, decision)
+  const choices = [...layerChoices(run, mapped !== null), ...(embeddings ? [EMBEDDINGS] : [])]
+  const ofMapped = new Set(choices.map((choice) => choice.mapped))
+  const rasterOf = (choice: LayerChoice): Raster => {
+    if (choice === EMBEDDINGS && embeddings) return embeddings.raster
+    return mapped && ofMapped.has(choice) ? mapped : raster
+  }
+  const choiceOf = (state: State): LayerChoice => {
+    const choice = choices.find(({ id }) => id === state.layer)!
+    return (state.mapped && choice.mapped) || choice
+  }
   const timeOf = (choice: LayerChoice, year: number): number =>
     (choice === EMBEDDINGS && embeddings ? embeddings.years : run.years).indexOf(year)
   const allowed: Allowed = { layers: choices.map(({ id }) => id), years: run.years, kinds: kindsOf(run) }
@@ -55,16 +71,16 @@ export async function start(status: Status, announce: (map: maplibregl.Map) => v
   })
   const legend = new Legend(store)
   const panels = [
-    new LayerPanel(choices, run.years, store, legend, (year) => store.set(annualChange(store.state, { compare: year }, choices))),
+    new LayerPanel(choices, run.years, store, legend, (year) => store.set(annualChange(store.state, { compare: year }, choices)), note),
     new FilterPanel(allowed.kinds, run.years, store),
     new ChangeList(run, (change) => flyTo(map, store, change)),
   ]
   const chooseYear = (year: number): void => store.set(annualChange(store.state, { year }, choices))
-  const bar = new YearBar(run.years, store, chooseYear, () => !status.isBusy)
-  const details = new Details(run, raster, store)
+  const bar = new YearBar(run.years, choices, store, chooseYear, () => !status.isBusy)
+  const details = new Details(run, raster, decision, store)
   const save = async (): Promise<void> => {
-    const choice = choices.find(({ id }) => id === store.state.layer)!
-    const limits = store.state.limits ?? (await spreadOf(raster, choice)).limits
+    const choice = choiceOf(store.state)
+    const limits = store.state.limits ?? (await spreadOf(rasterOf(choice), choice)).limits
     const title = [choice.label, choice.annual ? yearsShown(store.state) : '', 'terradrift'].filter(Boolean).join(', ')
     await savePicture(map, compare.picture, { title, choice, limits, attribution: attributionText(run, settings) })
   }
@@ -76,9 +92,9 @@ export async function start(status: Status, announce: (map: maplibregl.Map) => v
 
   let turn = 0
   const show = async (state: State, mine: number): Promise<void> => {
-    const choice = choices.find(({ id }) => id === state.layer)!
+    const choice = choiceOf(state)
     for (const panel of [...panels, bar]) panel.show(state)
-    const spread = await spreadOf(raster, choice)
+    const spread = await spreadOf(rasterOf(choice), choice)
     if (mine !== turn) return // something else was asked for in between
     legend.show(choice, spread, state)
     showOutlines(map, state)

@@ -4,6 +4,7 @@
 import * as zarr from 'zarrita'
 import { Raster, type Grid } from './raster'
 import type { Window } from './run'
+import { DataError } from './settings'
 import { openStore, type Tell } from './zarr_store'
 
 export const BANDS = [1, 16, 9]
@@ -18,20 +19,36 @@ export interface Embeddings {
   years: number[]
 }
 
-/** The mosaic at `url` (with a slash at the end), or null where it has not the public layout. */
-export async function openEmbeddings(url: string, variable: string, window: Window, grid: Grid, tell: Tell): Promise<Embeddings | null> {
+/** Codecs whose decoders this page may not run (no_codec.ts). */
+const UNREADABLE = /blosc|lz4|numcodecs.zstd/
+
+/** The mosaic at `url` (with a slash at the end). Raises a DataError in words where the page cannot show it. */
+export async function openEmbeddings(url: string, variable: string, window: Window, grid: Grid, tell: Tell): Promise<Embeddings> {
   const source = await openStore(url.replace(/\/$/, ''), tell, CACHE_BYTES)
   const root = zarr.root(source)
+  const codec = (await codecs(source, variable)).find((name) => UNREADABLE.test(name))
+  if (codec !== undefined) throw new DataError(`they are compressed with ${codec}; this page reads zstd and gzip`)
   const array = await zarr.open.v3(root.resolve(variable), { kind: 'array' })
   const time = await zarr.get(await zarr.open.v3(root.resolve('time'), { kind: 'array' }))
   const years = Array.from((time as { data: ArrayLike<number | bigint> }).data, Number)
   const [times, bands, height, width] = array.chunks as [number, number, number, number]
   const offset = [window.y0 / height, window.x0 / width]
-  const fits = times === 1 && bands > Math.max(...BANDS) && offset.every(Number.isInteger)
-  if (array.shape.length !== 4 || array.dtype !== 'int8' || !fits) return null
+  if (array.shape.length !== 4 || array.dtype !== 'int8') throw new DataError('they are not int8 codes of (time, band, y, x)')
+  if (times !== 1 || bands <= Math.max(...BANDS)) throw new DataError('a chunk does not hold one year of all bands')
+  if (!offset.every(Number.isInteger)) throw new DataError('the run does not begin where a chunk of the mosaic begins')
   const store = threeBands(array as zarr.Array<'int8', zarr.Readable>, grid, offset as [number, number])
   return { raster: Raster.of(store, grid), years }
 }
+
+/** Names of all codecs of an array, those within shards too. */
+async function codecs(source: zarr.AsyncReadable, variable: string): Promise<string[]> {
+  const bytes = await source.get(`/${variable}/zarr.json`)
+  const names = (found: unknown): string[] =>
+    (Array.isArray(found) ? (found as Codec[]) : []).flatMap(({ name, configuration }) => [name, ...names(configuration?.codecs)])
+  return bytes ? names((JSON.parse(new TextDecoder().decode(bytes)) as { codecs?: unknown }).codecs) : []
+}
+
+type Codec = { name: string; configuration?: { codecs?: unknown } }
 
 const ARRAY = {
   zarr_format: 3, node_type: 'array', attributes: {}, codecs: [{ name: 'bytes', configuration: { endian: 'little' } }],

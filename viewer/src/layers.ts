@@ -22,6 +22,8 @@ export interface LayerChoice {
   categories: Category[] | null
   /** Whether it has a picture of every year. */
   annual: boolean
+  /** The same where the run mapped a change, and nothing elsewhere. */
+  mapped?: LayerChoice
 }
 
 /** The embeddings themselves: three bands as red, green and blue, with a fixed stretch. */
@@ -33,8 +35,8 @@ export const EMBEDDINGS: LayerChoice = {
 export const KINDS = ['none', 'step', 'ramp', 'blip', 'unconfirmed']
 const UNCALIBRATED = ['', 'trajectory']
 
-/** The choices that a run has arrays for; the annual ones after the others. */
-export function layerChoices(run: Run): LayerChoice[] {
+/** The choices that a run has arrays for; the annual ones after the others. `isMapped`: whether it is known what was mapped. */
+export function layerChoices(run: Run, isMapped: boolean): LayerChoice[] {
   const [first, last] = [run.years[0] ?? 0, run.years.at(-1) ?? 0]
   const years = Array.from({ length: last - first + 1 }, (_, i) => ({ value: first + i, label: String(first + i) }))
   const kinds = KINDS.slice(1).map((label, i) => ({ value: i + 1, label }))
@@ -47,20 +49,27 @@ export function layerChoices(run: Run): LayerChoice[] {
       id: 'effect', label: 'Size of change', unit: 'cosine distance', variable: 'change_effect', band: null,
       colours: STRENGTH, categories: null, annual: false,
     },
-    {
+    whereMapped({
       id: 'year', label: 'Year of change', unit: 'first year of the new state', variable: 'change_year', band: null,
       colours: yearColours(years.length), categories: years, annual: false,
-    },
+    }, isMapped),
   ] // prettier-ignore
   if (UNCALIBRATED.includes(run.detector))
-    change.push({
+    change.push(whereMapped({
       id: 'kind', label: 'Kind of change', unit: 'by the shape of the years', variable: 'change_kind', band: null,
       colours: kinds.map(({ label }) => rgb(KIND_COLOURS[label] ?? OTHER_KIND)), categories: kinds, annual: false,
-    }) // prettier-ignore
+    }, isMapped)) // prettier-ignore
   const annual = run.bands.map((name, band) => ({
     id: `annual-${band}`, label: bandLabel(name), unit: bandUnit(name), variable: 'scores', band, colours: STRENGTH, categories: null, annual: true,
   })) // prettier-ignore
   return [...change, ...annual]
+}
+
+/** Most pixels have some year and kind that explains them best: without the decision it is noise. */
+function whereMapped(choice: LayerChoice, isMapped: boolean): LayerChoice {
+  const { unit } = choice
+  if (!isMapped) return choice
+  return { ...choice, unit: `${unit}, of every pixel, mapped or not`, mapped: { ...choice, id: `${choice.id}-mapped`, unit: `${unit}, where a change was mapped` } }
 }
 
 const NAMES: Record<string, string> = {

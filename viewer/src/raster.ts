@@ -2,6 +2,7 @@
 
 import proj4 from 'proj4'
 import * as zarr from 'zarrita'
+import { sharedExtent, withSharedExtent, type Extent } from './levels'
 import { DataError } from './settings'
 import { openStore, type Store, type Tell } from './zarr_store'
 
@@ -24,10 +25,10 @@ export class Raster {
   private constructor(
     readonly store: Store,
     readonly grid: Grid,
-    /** Paths of the levels the map can use, finest first; '' where the arrays lie at the root. */
+    /** Paths of the levels, finest first; '' where the arrays lie at the root. */
     readonly levels: string[],
-    /** Pixels across of each level. */
-    readonly widths: number[]
+    /** Pixels of the finest level across one of each. */
+    readonly factors: number[]
   ) {}
 
   /** Open the store at `url`; `probe` names an array of it. */
@@ -37,7 +38,7 @@ export class Raster {
       throw new DataError(`Cannot read ${url.split('/').pop()}: found no Zarr group`)
     })
     const attributes = group.attrs
-    const layout = (attributes.multiscales as { layout?: { asset: string; 'spatial:shape'?: number[] }[] } | undefined)?.layout
+    const layout = (attributes.multiscales as { layout?: { asset: string; 'spatial:transform'?: number[] }[] } | undefined)?.layout
     const first = layout?.[0]?.asset ?? ''
     const array = await zarr.open.v3(group.resolve(join(first, probe)), { kind: 'array' })
     const [height, width] = array.shape.slice(-2) as [number, number]
@@ -45,19 +46,41 @@ export class Raster {
     if (!transform || transform.length < 6) throw new DataError('The raster has no spatial:transform')
     const [dx, , x, , dy, y] = transform as [number, number, number, number, number, number]
     const grid = { x, y, dx, dy, width, height, crs: await readCrs(group, first, attributes) }
-    const usable = (layout ?? [{ asset: '' }]).filter(({ 'spatial:shape': shape }) => !shape || covers(shape, grid))
-    const widths = usable.map(({ 'spatial:shape': shape }) => shape?.[1] ?? width)
-    return new Raster(store, grid, usable.map(({ asset }) => asset), widths)
+    if (!layout?.length) return Raster.of(store, grid)
+    const levels = layout.map(({ asset }) => asset)
+    const factors = layout.map(({ 'spatial:transform': own }) => Math.round((own?.[0] ?? dx) / dx))
+    const raster = new Raster(store, grid, levels, factors)
+    const assets = new Map(levels.map((asset, i) => [asset, factors[i]!]))
+    return raster.over(withSharedExtent(store, { extent: raster.extent, assets }))
   }
 
   /** A raster of a store that has one level, its arrays at the root. */
   static of(store: Store, grid: Grid): Raster {
-    return new Raster(store, grid, [''], [grid.width])
+    return new Raster(store, grid, [''], [1])
   }
 
-  /** Edges in units of the CRS. */
+  /** The same ground from another store. */
+  over(store: Store): Raster {
+    return new Raster(store, this.grid, this.levels, this.factors)
+  }
+
+  /** Pixels of the finest level that all levels reach over. */
+  get extent(): Extent {
+    return sharedExtent(this.grid, this.factors)
+  }
+
+  /** Edges of the data in units of the CRS. */
   get bounds(): Bounds {
-    const { x, y, dx, dy, width, height } = this.grid
+    return this.edges(this.grid)
+  }
+
+  /** Edges of what all levels reach over. */
+  get sharedBounds(): Bounds {
+    return this.edges(this.extent)
+  }
+
+  private edges({ width, height }: Extent): Bounds {
+    const { x, y, dx, dy } = this.grid
     return [x, y + dy * height, x + dx * width, y]
   }
 
@@ -136,13 +159,6 @@ async function readCrs(group: zarr.Group<Store>, level: string, attributes: Reco
   } catch {
     throw new DataError(`Cannot draw a raster in ${code || 'an unknown CRS'}`)
   }
-}
-
-/** Whether a level ends where the raster ends: zarr-layer stretches every level to the whole raster. */
-function covers(shape: number[], { width, height }: Grid): boolean {
-  const [rows, cols] = shape as [number, number]
-  const factor = 2 ** Math.round(Math.log2(width / cols))
-  return Math.abs(cols - width / factor) < 0.1 && Math.abs(rows - height / factor) < 0.1
 }
 
 function finite(data: ArrayLike<number>, fill: unknown): Float32Array {

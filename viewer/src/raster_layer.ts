@@ -60,7 +60,7 @@ export class RasterLayer {
       store: raster.store,
       variable: choice.variable,
       zarrVersion: 3,
-      bounds: raster.bounds,
+      bounds: raster.sharedBounds,
       ...crsOptions(raster.grid.crs),
       latIsAscending: raster.grid.dy > 0,
       selector: selector(choice, time),
@@ -86,7 +86,7 @@ export class RasterLayer {
 
 /** Smallest zoom at which a layer is drawn: 0 where overviews keep the number of chunks in view small. */
 export function minZoom(raster: Raster, choice: LayerChoice): number {
-  const coarsest = raster.widths.at(-1) ?? raster.grid.width
+  const coarsest = raster.grid.width / raster.factors.at(-1)!
   const heavy = choice.id === EMBEDDINGS.id // its chunks hold all bands
   if (coarsest <= (heavy ? 512 : WIDE)) return 0
   const [west, , east] = raster.lonLatBounds

@@ -23,6 +23,8 @@ export interface Run {
   id: string
   /** URLs without a slash at the end. */
   scores: string
+  /** What was mapped; null of a run without it. */
+  decision: string | null
   maps: string
   years: number[]
   bands: string[]
@@ -50,8 +52,10 @@ export async function readRun(output: string): Promise<Run> {
   if (!/^[0-9A-Za-z]+$/.test(scores)) throw new DataError('run.json: found no score_id; run the job again')
   const counts = record(manifest.counts)
   const change = record(record(manifest.parameters).change)
+  const files = new Set(Object.keys(record(manifest.files)))
   const run: Run = {
     id,
+    decision: files.has('change.zarr/zarr.json') ? `${path}/change.zarr` : null,
     scores: `${output}scores/${scores}/scores.zarr`,
     maps: `${path}/maps`,
     years: list(manifest.years).filter(isNumber),
@@ -60,7 +64,7 @@ export async function readRun(output: string): Promise<Run> {
     attribution: text(manifest.attribution),
     polygons: Number(record(manifest.summary).polygons ?? 0) || 0,
     made: rule(change, counts),
-    files: new Set(Object.keys(record(manifest.files))),
+    files,
     bounds: bounds(record(counts.vector_tiles).bounds),
     window: place(record(manifest.window)),
     largest: list(record(manifest.summary).largest).map(parseChange).filter((change) => change !== null),

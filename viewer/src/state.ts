@@ -14,6 +14,8 @@ export interface State {
   /** The other year of a comparison, shown on the left. */
   compare: number | null
   opacity: number
+  /** Whether layers of changes show what was mapped alone. */
+  mapped: boolean
   /** Limits of the colours; null: the layer's own. */
   limits: [number, number] | null
   outlines: boolean
@@ -31,7 +33,7 @@ export interface State {
 }
 
 export const START: State = {
-  layer: '', year: 0, compare: null, opacity: 1, limits: null, outlines: true, zones: true, kinds: null, from: null, to: null,
+  layer: '', year: 0, compare: null, opacity: 1, mapped: true, limits: null, outlines: true, zones: true, kinds: null, from: null, to: null,
   minArea: 0, minScore: 0, at: null, change: null, view: null,
 } // prettier-ignore
 
@@ -73,6 +75,7 @@ export function toHash(state: State): string {
     ['year', String(state.year)],
     ['compare', state.compare === null ? null : String(state.compare)],
     ['opacity', state.opacity === 1 ? null : String(state.opacity)],
+    ['mapped', state.mapped ? null : 'off'],
     ['limits', state.limits && state.limits.map((limit) => Number(limit.toPrecision(4))).join('~')],
     ['outlines', state.outlines ? null : 'off'],
     ['zones', state.zones ? null : 'off'],
@@ -105,6 +108,7 @@ export function fromHash(hash: string, allowed: Allowed): Partial<State> {
   const compare = number('compare', -Infinity, Infinity)
   state.compare = compare !== null && allowed.years.includes(compare) ? compare : null
   state.opacity = number('opacity', 0, 1) ?? 1
+  state.mapped = said.get('mapped') !== 'off'
   const [low, high] = numbers('limits', '~')
   state.limits = Number.isFinite(low) && Number.isFinite(high) && low! < high! ? [low!, high!] : null
   state.outlines = said.get('outlines') !== 'off'

@@ -18,17 +18,19 @@ export const reading = { chunks: 0 }
 export async function openStore(url: string, tell: Tell, cacheBytes = CACHE_BYTES): Promise<Store> {
   const absent = new Set<string>()
   const name = url.split('/').pop() ?? url
+  const near = new URL(url).origin === location.origin
   const source = new zarr.FetchStore(url, {
     // the index of a shard in one request instead of two; elsewhere such a range would need the server's leave first
-    useSuffixRequest: new URL(url).origin === location.origin,
+    useSuffixRequest: near,
     async fetch(request: Request): Promise<Response> {
       if (absent.has(request.url)) return new Response(null, { status: 404 })
+      if (near) request.headers.set('Prefer', 'absent=204') // a browser writes every 404 into its console as an error
       const response = await fetch(request).catch((cause: unknown) => {
         if (!request.signal.aborted) tell(`Cannot reach ${name}: is the server running?`)
         throw cause
       })
       // S3 answers 403 for an object that is not there to those who may not list the bucket
-      if (response.status === 404 || response.status === 403) {
+      if (response.status === 404 || response.status === 403 || response.status === 204) {
         absent.add(request.url)
         return new Response(null, { status: 404 })
       }

@@ -18,7 +18,13 @@ export class Details {
   private readonly body = el('div', { 'aria-live': 'polite' })
   private asked = 0
 
-  constructor(private readonly run: Run, private readonly raster: Raster, private readonly store: Store) {
+  /** `decision`: where it is known what was mapped. */
+  constructor(
+    private readonly run: Run,
+    private readonly raster: Raster,
+    private readonly decision: Raster | null,
+    private readonly store: Store
+  ) {
     const close = el('button', { type: 'button', class: 'close', 'aria-label': 'Close', onclick: () => this.close() }, '\u00d7')
     fill(this.element, close, this.body)
     this.element.addEventListener('keydown', (event) => event.key === 'Escape' && this.close())
@@ -51,8 +57,9 @@ export class Details {
   private async pixel(row: number, col: number, place: string, year: number): Promise<HTMLElement[]> {
     const { years, bands } = this.run
     const names = ['change_score', 'change_effect', 'change_year', 'change_kind']
-    const [series, ...values] = await Promise.all([
-      bands.length ? this.raster.valuesAt('scores', row, col) : Promise.resolve([]),
+    const [series, mapped, ...values] = await Promise.all([
+      bands.length ? this.raster.valuesAt('scores', row, col) : [],
+      this.decision?.valuesAt('changed', row, col) ?? [],
       ...names.map((name) => this.raster.valuesAt(name, row, col)),
     ])
     const [score, effect, changed, kind] = values.map(([value]) => value ?? NaN) as [number, number, number, number]
@@ -64,6 +71,7 @@ export class Details {
       ['Year here', changed > 0 ? String(changed) : 'none'],
     ]
     if (known !== undefined) facts.push(['Kind here', known])
+    if (mapped[0] !== undefined) facts.push(['Mapped as change', mapped[0] === 1 ? 'yes' : 'no'])
     const lines: Line[] = bands.map((name, band) => ({
       label: name.replaceAll('_', ' '),
       colour: LINE_COLOURS[band % LINE_COLOURS.length]!,

@@ -10,15 +10,18 @@ export class LayerPanel {
   private readonly select: HTMLSelectElement
   private readonly opacity: HTMLInputElement
   private readonly compare: HTMLSelectElement
-  private readonly unit = el('p', { class: 'unit' })
+  private readonly mapped: HTMLInputElement
+  private readonly mappedRow: HTMLElement
+  private readonly unit = el('p', { class: 'unit', 'aria-live': 'polite' })
 
-  /** `compareWith` is told the other year, or null. */
+  /** `compareWith` is told the other year, or null; `note` says what cannot be chosen and why. */
   constructor(
     private readonly choices: LayerChoice[],
     years: number[],
     store: Store,
     legend: Legend,
-    compareWith: (year: number | null) => void
+    compareWith: (year: number | null) => void,
+    note: string
   ) {
     const option = ({ id, label }: LayerChoice): HTMLElement => el('option', { value: id }, label)
     const [once, annual] = [choices.filter(({ annual }) => !annual), choices.filter(({ annual }) => annual)]
@@ -30,6 +33,8 @@ export class LayerPanel {
     this.opacity = el('input', {
       type: 'range', id: 'opacity', min: 0, max: 1, step: 0.05, oninput: () => store.set({ opacity: this.opacity.valueAsNumber }),
     }) // prettier-ignore
+    this.mapped = el('input', { type: 'checkbox', id: 'mapped', onchange: () => store.set({ mapped: this.mapped.checked }) })
+    this.mappedRow = el('label', { for: 'mapped', class: 'check' }, this.mapped, 'Mapped pixels only')
     this.compare = el(
       'select', { id: 'compare', onchange: () => compareWith(this.compare.value === '' ? null : Number(this.compare.value)) },
       el('option', { value: '' }, 'no other year'),
@@ -41,9 +46,11 @@ export class LayerPanel {
       el('label', { for: 'layer', class: 'hidden' }, 'Layer'),
       this.select,
       this.unit,
+      this.mappedRow,
       legend.element,
       el('div', { class: 'row' }, el('label', { for: 'opacity' }, 'Opacity'), this.opacity),
-      annual.length > 0 && el('div', { class: 'row' }, el('label', { for: 'compare' }, 'Compare with'), this.compare)
+      annual.length > 0 && el('div', { class: 'row' }, el('label', { for: 'compare' }, 'Compare with'), this.compare),
+      note && el('p', { class: 'unit' }, note)
     ) // prettier-ignore
   }
 
@@ -51,6 +58,9 @@ export class LayerPanel {
     this.select.value = state.layer
     this.compare.value = String(state.compare ?? '')
     this.opacity.value = String(state.opacity)
-    this.unit.textContent = this.choices.find(({ id }) => id === state.layer)?.unit ?? ''
+    const choice = this.choices.find(({ id }) => id === state.layer)
+    this.mappedRow.hidden = choice?.mapped === undefined
+    this.mapped.checked = state.mapped
+    this.unit.textContent = (state.mapped && choice?.mapped ? choice.mapped : choice)?.unit ?? ''
   }
 }

@@ -1,6 +1,7 @@
 // The year: a slider, a button that plays the years, and a tick for each.
 
 import { el } from '../dom'
+import type { LayerChoice } from '../layers'
 import type { State, Store } from '../state'
 
 const PLAY_MS = 900
@@ -9,19 +10,26 @@ export class YearBar {
   readonly element: HTMLElement
   readonly slider: HTMLInputElement
   private readonly output = el('output', { for: 'year', class: 'year-now' })
+  private readonly note = el('p', { class: 'unit', id: 'year-note', 'aria-live': 'polite' })
   private readonly button: HTMLButtonElement
   private playing: ReturnType<typeof setTimeout> | null = null
 
   /** `choose` is told the year; `ready` says whether the year shown has been drawn. */
-  constructor(private readonly years: number[], store: Store, choose: (year: number) => void, private readonly ready: () => boolean) {
+  constructor(
+    private readonly years: number[],
+    private readonly choices: LayerChoice[],
+    store: Store,
+    choose: (year: number) => void,
+    private readonly ready: () => boolean
+  ) {
     const last = years.length - 1
     this.slider = el('input', {
-      type: 'range', id: 'year', min: years[0] ?? 0, max: years[last] ?? 0, step: 1, 'aria-label': 'Year', list: 'years',
+      type: 'range', id: 'year', min: years[0] ?? 0, max: years[last] ?? 0, step: 1, 'aria-label': 'Year', 'aria-describedby': 'year-note', list: 'years',
       oninput: () => choose(this.nearest(this.slider.valueAsNumber)),
     }) // prettier-ignore
     this.button = el('button', { type: 'button', class: 'play', 'aria-label': 'Play the years', onclick: () => this.toggle(store, choose) }, '\u25b6')
     const ends = years.length > 1 ? [years[0], years[last]] : [years[0], null]
-    this.element = el(
+    const controls = el(
       'div', { class: 'year-bar', role: 'group', 'aria-label': 'Year shown' },
       this.button,
       el('span', { class: 'year-end', 'aria-hidden': true }, String(ends[0] ?? '')),
@@ -30,12 +38,21 @@ export class YearBar {
       this.output,
       el('datalist', { id: 'years' }, ...years.map((year) => el('option', { value: year })))
     ) // prettier-ignore
+    this.element = el('div', {}, controls, this.note)
   }
 
   show(state: State): void {
+    const shown = this.choices.find(({ id }) => id === state.layer)
+    const annual = this.choices.find((choice) => choice.annual)
+    const year = shown?.annual ? String(state.year) : `${this.years[0]} to ${this.years.at(-1)}`
     this.slider.value = String(state.year)
-    this.slider.setAttribute('aria-valuetext', String(state.year))
-    this.output.textContent = String(state.year)
+    this.slider.setAttribute('aria-valuetext', year)
+    this.output.textContent = year
+    this.slider.disabled = this.button.disabled = annual === undefined
+    this.note.textContent =
+      shown?.annual ? ''
+      : annual ? `${shown?.label} is one picture of all years. Another year here shows: ${annual.label}.`
+      : `${shown?.label} is one picture of all years; this run has no annual scores.` // prettier-ignore
   }
 
   private nearest(value: number): number {
