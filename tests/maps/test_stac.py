@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pyproj
 import pystac
 import pytest
@@ -131,3 +132,76 @@ def test_it_says_what_it_was_made_from(facts: RunFacts) -> None:
     assert AEF in {provider.get("description") for provider in properties["providers"]}
     derived = next(link["href"] for link in document["links"] if link["rel"] == "derived_from")
     assert (Path(facts.root) / "runs/r1/stac" / derived).resolve() == Path(facts.mosaic).resolve()
+
+
+POSITIONS = {"type": "array", "minItems": 2, "items": {"type": "number"}}
+GEOMETRY = {
+    "required": ["type", "coordinates"],
+    "properties": {"type": {"const": "Polygon"}, "coordinates": {"items": {"minItems": 4, "items": POSITIONS}}},
+}
+FIELDS: dict[str, dict[str, Any]] = {
+    "projection/v2.0.0": {
+        "proj:code": {"type": ["string", "null"]},
+        "proj:wkt2": {"type": ["string", "null"]},
+        "proj:projjson": {"type": ["object", "null"]},
+        "proj:geometry": GEOMETRY,
+        "proj:bbox": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
+        "proj:centroid": {"required": ["lat", "lon"]},
+        "proj:shape": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+        "proj:transform": {"type": "array", "items": {"type": "number"}, "minItems": 6, "maxItems": 9},
+    },
+    "processing/v1.2.0": {
+        "processing:expression": {"required": ["format", "expression"]},
+        "processing:lineage": {"type": "string"},
+        "processing:level": {"type": "string"},
+        "processing:facility": {"type": "string"},
+        "processing:version": {"type": "string"},
+        "processing:datetime": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.]\d+)?(Z|[+-]00:00)$"},
+        "processing:software": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+    "file/v2.1.0": {
+        "file:byte_order": {"enum": ["big-endian", "little-endian"]},
+        "file:checksum": {"type": "string", "pattern": "^[a-f0-9]+$"},
+        "file:header_size": {"type": "integer", "minimum": 0},
+        "file:size": {"type": "integer", "minimum": 0},
+        "file:values": {"type": "array", "minItems": 1},
+        "file:local_path": {"type": "string", "pattern": "^[^/]+(/[^/]+)*$"},
+    },
+}
+"""What the READMEs of the extensions at these versions say of their fields, for properties and assets alike."""
+
+
+def faults(document: dict[str, Any]) -> list[str]:
+    """What of an item's fields is not as its extensions say, and extensions that are named or used without the other."""
+    found = []
+    places = {"properties": document["properties"], **document["assets"]}
+    for extension, fields in FIELDS.items():
+        prefix = next(iter(fields)).split(":")[0]
+        closed = {"properties": fields, "patternProperties": {f"^(?!{prefix}:)": True}, "additionalProperties": False}
+        checker = jsonschema.Draft7Validator(closed)
+        found += [f"{place}: {error.message}" for place, values in places.items() for error in checker.iter_errors(values)]
+        used = any(name.startswith(f"{prefix}:") for values in places.values() for name in values)
+        named = f"https://stac-extensions.github.io/{extension}/schema.json" in document["stac_extensions"]
+        found += [] if used == named else [f"{extension}: named {named}, used {used}"]
+    known = {field.split(":")[0] for fields in FIELDS.values() for field in fields}
+    prefixes = {name.split(":")[0] for values in places.values() for name in values if ":" in name}
+    return found + [f"{prefix}: of no extension" for prefix in sorted(prefixes - known)]
+
+
+def test_the_fields_of_the_extensions_are_as_their_texts_say(facts: RunFacts) -> None:
+    document = json.loads(json.dumps(item(facts)))
+    assert faults(document) == []
+    properties = document["properties"]
+    assert properties["proj:geometry"]["coordinates"][0][0] == properties["proj:geometry"]["coordinates"][0][-1]
+    assert len(document["stac_extensions"]) == len(FIELDS)
+    for wrong in (
+        {"proj:epsg": 4326},
+        {"proj:shape": [700.5, 900]},
+        {"proj:transform": [1, 2, 3]},
+        {"proj:bbox": [1, 2, 3]},
+        {"processing:software": {"terradrift": 1}},
+        {"processing:datetime": "yesterday"},
+        {"file:checksum": "1220XY"},
+        {"eo:cloud_cover": 3},
+    ):
+        assert len(faults(document | {"properties": properties | wrong})) == 1
