@@ -26,9 +26,6 @@ DEFAULT_TASK_MEMORY_MIB = 4096
 RESERVED_MIB = 420
 """A worker with its imports that compiles the kernels: 255 MiB, 65 more with what it runs, 80 more for compiling."""
 
-COUNTING = 40
-"""Bytes a pixel of a plane whose values are counted: the known ones, their keys, bins and counts, one after the other."""
-
 
 @dataclass(frozen=True)
 class TaskMemory:
@@ -49,7 +46,7 @@ def task_memory(mosaic: Mosaic, recipe: Recipe, tile_size: int, window: Window) 
 def overviews_memory(recipe: Recipe, window: Window, tile_size: int) -> int:
     """Projected peak of one task of build_overviews in bytes.
 
-    A worker, a plane of a block and what counting its values takes, the chunks of a tile in it as they are stored, and the
+    A worker, a plane of a block, the chunks of a tile in it as they are stored, and the
     shards of all levels of a pass, as values and encoded: of the array with most planes, and of one with a single plane.
     """
     height, width = min(BLOCK, window.height), min(BLOCK, window.width)
@@ -61,7 +58,7 @@ def overviews_memory(recipe: Recipe, window: Window, tile_size: int) -> int:
     coarser = sum(-(-height // 2**k) * -(-width // 2**k) for k in range(1, SPAN + 1))
     chunks = min(height, tile_size) * min(width, tile_size) * 4
     shards = 2 * coarser * (max(planes) + 4)
-    return RESERVED_MIB * MIB + height * width * (4 + COUNTING) + chunks + shards
+    return RESERVED_MIB * MIB + height * width * 4 + chunks + shards
 
 
 def score_memory(mosaic: Mosaic, recipe: Recipe, tile_size: int) -> int:
