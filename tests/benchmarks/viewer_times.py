@@ -28,7 +28,7 @@ from terradrift.grid import Grid, Window
 from terradrift.kernels.score_block import Recipe
 from terradrift.ledger import RunFolder
 from terradrift.overviews import passes, write_overviews
-from terradrift.score_store import raster_store, score_arrays
+from terradrift.score_store import CHANGED, raster_store, score_arrays
 from terradrift.serve.app import viewer_app
 from terradrift.serve.site import find_site
 
@@ -41,29 +41,35 @@ def write_large_run(out: Path, size: int) -> None:
     """Noise with some large values, in tiles of 1024, with overviews."""
     grid, window = Grid(GRID.crs, GRID.transform, size, size), Window(0, 0, size, size)
     folder = RunFolder(out, SCORE_ID, RUN_ID)
-    store = raster_store(str(folder.scores / "scores.zarr"), grid, window, min(size, 1024))
-    arrays = [array for array in score_arrays(RECIPE) if array.name != "stratum"]
-    store.create(arrays, YEARS, RECIPE.bands)
+    scores = [array for array in score_arrays(RECIPE) if array.name != "stratum"]
     rng = np.random.default_rng(0)
-    for row in range(-(-size // 1024)):
-        for col in range(-(-size // 1024)):
-            tile = store.tile(row, col)
-            shape = tile.window.shape
-            score = rng.gamma(2.0, 3.0, shape).astype(np.float32)
-            values = {
-                "scores": rng.gamma(2.0, 1.0, (len(YEARS), 2, *shape)).astype(np.float32),
-                "change_score": score,
-                "change_effect": score / 50,
-                "change_year": np.full(shape, 2020, np.int16),
-                "change_kind": np.full(shape, 1, np.uint8),
-            }
-            store.write_tile(tile, values)
-    for made in passes(store):
-        list(write_overviews(store, arrays, made, 0, 0))  # it writes as it counts
+    for url, arrays in ((f"{folder.scores_url}/scores.zarr", scores), (f"{folder.url}/change.zarr", [CHANGED])):
+        store = raster_store(url, grid, window, min(size, 1024))
+        store.create(arrays, YEARS, RECIPE.bands)
+        for row in range(-(-size // 1024)):
+            for col in range(-(-size // 1024)):
+                tile = store.tile(row, col)
+                values = noise(rng, tile.window.shape)
+                store.write_tile(tile, {array.name: values[array.name] for array in arrays})
+        for made in passes(store):
+            list(write_overviews(store, arrays, made, 0, 0))  # it writes as it counts
     changes = change_polygons(rasters())
     write_changes(changes, folder.maps / "changes.pmtiles")
     told = {"years": list(YEARS), "bands": list(RECIPE.bands), "summary": {"polygons": len(changes)}, "window": asdict(window)}
     folder.publish({**MANIFEST, **told})
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Rasters of one tile."""
+    score = rng.gamma(2.0, 3.0, shape).astype(np.float32)
+    return {
+        "scores": rng.gamma(2.0, 1.0, (len(YEARS), 2, *shape)).astype(np.float32),
+        "change_score": score,
+        "change_effect": score / 50,
+        "change_year": np.full(shape, 2020, np.int16),
+        "change_kind": np.full(shape, 1, np.uint8),
+        "changed": (rng.random(shape) < 0.1).astype(np.uint8),
+    }
 
 
 def main() -> None:

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import zarr
 from small_run import RUN_ID, SCORE_ID, copy_run, write_run
 from starlette.testclient import TestClient
 
@@ -380,6 +382,13 @@ def test_a_copy_of_what_lies_on_s3_is_that_of_the_folder(finished_run: Path, pag
     copies = [{path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()}
               for name in ("folder", "s3")]  # fmt: skip
     assert copies[0] == copies[1]
+    for store in (f"scores/{SCORE_ID}/scores.zarr", f"runs/{RUN_ID}/change.zarr"):  # with every shard, those without data too
+        group, copy = (zarr.open_group(root / store, mode="r") for root in (finished_run, tmp_path / "s3/output"))
+        for name, array in copy["0"].arrays():
+            assert np.array_equal(array[...], group[f"0/{name}"][...], equal_nan=array.dtype.kind == "f")
+            if array.ndim >= 2:
+                shards = np.prod([-(-n // side) for n, side in zip(array.shape, array.shards, strict=True)])
+                assert len([path for path in copies[0] if f"{store}/0/{name}/c/" in str(path)]) == shards
     assert any("change.zarr" in path.parts for path in copies[0])
 
 

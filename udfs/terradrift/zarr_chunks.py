@@ -170,10 +170,15 @@ class ArrayLayout:
         if not end:
             BUFFERS.give(shard)
             return None
-        body = index.astype("<u8").tobytes()
-        tail = body + google_crc32c.value(body).to_bytes(4, "little")
+        tail = encode_index(index)
         shard[end : end + len(tail)] = np.frombuffer(tail, np.uint8)
         return shard[: end + len(tail)]
+
+
+def encode_index(index: npt.NDArray[np.uint64]) -> bytes:
+    """Index of a shard (chunk, 2: offset and length) as our stores hold it, with its checksum."""
+    body = index.astype("<u8").tobytes()
+    return body + google_crc32c.value(body).to_bytes(4, "little")
 
 
 def is_fill(values: npt.NDArray[Any], fill: npt.NDArray[Any]) -> bool:

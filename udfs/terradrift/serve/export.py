@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from terradrift.errors import InputError, SetupError
 from terradrift.serve.site import Site
 from terradrift.store import Store, open_store
+from terradrift.zarr_chunks import ABSENT, encode_index, parse_layout
 
 SETTINGS = "viewer.json"
 
@@ -34,6 +38,10 @@ def export_site(site: Site, folder: Path) -> tuple[int, int]:
         if (found := store.copy_to(key, target)) != target:
             shutil.copyfile(found, target)
         files, size = files + 1, size + target.stat().st_size
+    for name, data in _empty_shards(folder):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+        files, size = files + 1, size + len(data)
     settings = {**site.settings(), "mosaic": None, "variable": None}
     (folder / SETTINGS).write_text(json.dumps(settings, indent=1))  # last: a folder that has it is whole
     return files + 1, size
@@ -51,3 +59,16 @@ def _objects(site: Site) -> Iterator[tuple[Store, str, str]]:
     ):
         yield from ((store, key, to + key) for key in sorted(store.keys(prefix)) if not key.rpartition("/")[2].startswith("."))
     yield from ((output, key, f"output/{key}") for key in ("latest.json", f"{path}/run.json"))
+
+
+def _empty_shards(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """The shards of the copied rasters that are not there: of each missing one a browser would tell as of an error."""
+    for path in sorted(folder.glob("output/**/*.zarr/*/*/zarr.json")):
+        data, array = path.read_bytes(), path.parent.relative_to(folder).as_posix()
+        if json.loads(data)["codecs"][0]["name"] != "sharding_indexed":
+            continue
+        layout = parse_layout(array, data, str(path))[0]
+        empty = encode_index(np.full((math.prod(layout.chunks_per_shard), 2), ABSENT, np.uint64))
+        for at in np.ndindex(*(math.ceil(n / side) for n, side in zip(layout.shape, layout.shard, strict=True))):
+            if not (folder / layout.key(at)).exists():
+                yield layout.key(at), empty
