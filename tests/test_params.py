@@ -408,6 +408,7 @@ def test_canonical_parameters_are_those_a_result_depends_on() -> None:
     assert sorted(params.canonical(scores_only=True)) == [
         "aoi",
         "detector",
+        "forbidden_means_missing",
         "mosaic",
         "quantization",
         "scores",
@@ -422,6 +423,7 @@ def test_canonical_parameters_are_those_a_result_depends_on() -> None:
     ("change", "same_scores"),
     [
         ({"years": [2017, 2020]}, False),
+        ({"forbidden_means_missing": True}, False),
         ({"aoi": [0, 0, 1, 1]}, False),
         ({"scores": {"distance": "dot"}}, False),
         ({"change": {"detector": "max_difference"}}, False),

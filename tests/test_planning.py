@@ -198,6 +198,7 @@ ALTERNATIVES: dict[str, tuple[dict[str, Any], bool]] = {
     "scores.overviews": ({"scores": {"overviews": "max"}}, True),
     "variable": ({"variable": "more"}, True),
     "quantization": ({"quantization": "none"}, True),
+    "forbidden_means_missing": ({"forbidden_means_missing": True}, True),
     "change.detector": ({"change": {"detector": "max_difference"}}, True),
     "change.strata": ({"change": {"strata": 3}}, True),
     "change.min_effect": ({"change": {"min_effect": 0.1}}, False),

@@ -36,18 +36,18 @@ def mosaic(tmp_path: Path) -> Path:
 def requests(mosaic: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """(key, first byte) of every range asked of the mosaic; of an index first byte -1."""
     asked: list[tuple[str, int]] = []
-    get_ranges, get_tail = Store.get_ranges, Store.get_tail
+    get_ranges, get_end = Store.get_ranges, Store.get_end
 
     def ranges(self: Store, key: str, starts: list[int], *rest: Any) -> Any:
         asked.extend((key, start) for start in starts if self.url == str(mosaic))
         return get_ranges(self, key, starts, *rest)
 
-    def tail(self: Store, key: str, length: int) -> Any:
+    def end(self: Store, key: str, *rest: Any) -> Any:
         asked.extend([(key, -1)] if self.url == str(mosaic) else [])
-        return get_tail(self, key, length)
+        return get_end(self, key, *rest)
 
     monkeypatch.setattr(Store, "get_ranges", ranges)
-    monkeypatch.setattr(Store, "get_tail", tail)
+    monkeypatch.setattr(Store, "get_end", end)
     return asked
 
 
@@ -95,17 +95,17 @@ def test_rows_that_are_fetched_together_read_an_index_once(
     run = run_on(mosaic, shapely.box(WEST + STEP, NORTH - 60 * STEP, WEST + 60 * STEP, NORTH - STEP))
     plan = run.plan
     requests.clear()
-    get_tail, again = Store.get_tail, {year: threading.Event() for year in range(2)}
+    get_end, again = Store.get_end, {year: threading.Event() for year in range(2)}
 
-    def slow_tail(self: Store, key: str, length: int) -> Any:
+    def slow_end(self: Store, key: str, *rest: Any) -> Any:
         """The first that reads an index waits a moment for another that wants it, too."""
         year = int(key.split("/")[2])
         if (key, -1) in requests:
             again[year].set()
-        data = get_tail(self, key, length)
+        data = get_end(self, key, *rest)
         again[year].wait(0.2)
         return data
 
-    monkeypatch.setattr(Store, "get_tail", slow_tail)
+    monkeypatch.setattr(Store, "get_end", slow_end)
     score_tile(run.scores.tile(0, 0), plan.mosaic, plan.zones, plan.recipe, ScoreRasters(run.scores, None), run.folder.ledger)
     assert len(set(requests)) == len(requests)

@@ -14,7 +14,7 @@ from terradrift.store.folder import Folder
 MODES = ("error before", "reply lost", "crash before", "crash after")
 """Of the N-th operation: refused; done, and an error told; the process gone before it; the process gone after it."""
 
-VERBS = ("get", "get_tagged", "get_ranges", "get_tail", "head", "put", "put_file", "put_new", "put_if", "delete", "entries")
+VERBS = ("get", "get_tagged", "get_ranges", "get_end", "head", "put", "put_file", "put_new", "put_if", "delete", "entries")
 
 
 class Crash(BaseException):

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from plain_job import STAGES, run_plain, summary
 
 from mosaics import unit_codes, write_mosaic
+from plain_job import STAGES, run_plain, summary
 from terradrift.errors import StoreError
 from terradrift.params import params_from
 from terradrift.planning import Plan, plan_run

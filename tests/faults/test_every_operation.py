@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from faulty_store import MODES, Buckets, Crash, Fault
-from plain_job import STAGES, run_plain, summary
 
 from mosaics import unit_codes, write_mosaic
+from plain_job import STAGES, run_plain, summary
 from terradrift import lock
 from terradrift.errors import StoreError
 from terradrift.params import params_from

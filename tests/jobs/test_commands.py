@@ -133,7 +133,7 @@ def test_plan_says_what_the_run_then_reads(place: Workplace, done: Any, monkeypa
     assert (ran.returncode, ran.stderr) == (0, "")
     planned = json.loads(ran.stdout)
     keys: set[str] = set()
-    for name in ("get", "get_tail", "get_ranges"):
+    for name in ("get", "get_end", "get_ranges"):
         real: Callable[..., Any] = getattr(Store, name)
 
         def noted(self: Store, key: str, *arguments: Any, real: Callable[..., Any] = real) -> Any:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from moto.server import ThreadedMotoServer
 
-from terradrift.errors import DamagedError, StoreError
+from terradrift.errors import ChangedError, DamagedError, StoreError
 from terradrift.store import Store, open_store
 from terradrift.store import folder as folders
-from terradrift.store.store import redacted
+from terradrift.store.answers import redacted
 
 BUCKET = "terradrift-store"
 
@@ -47,19 +47,26 @@ def store(request: pytest.FixtureRequest, endpoint: str, tmp_path: Path, monkeyp
     open_store.cache_clear()
 
 
+def end(store: Store, key: str, length: int, first: bool = False) -> bytes:
+    found = store.get_end(key, length, first)
+    assert found is not None
+    return found.data
+
+
 def test_what_is_put_is_read_in_every_way(store: Store, tmp_path: Path) -> None:
     data = bytes(range(256)) * 5
     store.put("a/b/c.bin", data)
     assert store.get("a/b/c.bin") == data
     assert store.size("a/b/c.bin") == len(data)
     assert [bytes(part) for part in store.get_ranges("a/b/c.bin", [0, 300], [3, 310]) or []] == [data[:3], data[300:310]]
-    assert store.get_tail("a/b/c.bin", 7) == data[-7:]
+    assert end(store, "a/b/c.bin", 7) == data[-7:]
+    assert end(store, "a/b/c.bin", 7, first=True) == data[:7]
     store.put("a/b/c.bin", memoryview(data)[:10])
     assert store.get("a/b/c.bin") == data[:10]
     (tmp_path / "file").write_bytes(data * 5000)  # more than one part of an upload
     store.put_file("a/d", tmp_path / "file")
     assert store.size("a/d") == len(data) * 5000
-    assert store.get_tail("a/d", 5) == data[-5:]
+    assert end(store, "a/d", 5) == data[-5:]
     assert sorted(store.entries("a")) == [("a/b/c.bin", 10), ("a/d", len(data) * 5000)]
     assert sorted(store.at("a").keys("")) == ["b/c.bin", "d"]
     assert list(store.keys("a/b/c")) == []
@@ -70,7 +77,7 @@ def test_what_is_absent_is_none_everywhere(store: Store) -> None:
         assert store.get("x/y") is None
         assert store.get_tagged("x/y") is None
         assert store.get_ranges("x/y", [0], [1]) is None
-        assert store.get_tail("x/y", 4) is None
+        assert store.get_end("x/y", 4) is None
         assert store.size("x/y") is None
         assert list(store.keys("x")) == []
         store.delete("x/y")
@@ -101,6 +108,17 @@ def test_a_version_changes_with_the_object(store: Store) -> None:
     assert store.version("a") != first
 
 
+def test_ranges_of_an_object_that_was_replaced_are_refused(store: Store) -> None:
+    store.put("a", b"one and two")
+    seen = store.get_end("a", 3)
+    assert seen is not None
+    assert [bytes(part) for part in store.get_ranges("a", [0], [3], bytearray, seen.tag) or []] == [b"one"]
+    store.put("a", b"two and one")
+    assert [bytes(part) for part in store.get_ranges("a", [0], [3]) or []] == [b"two"]
+    with pytest.raises(ChangedError, match=r"/a: found version .*; expected .*the input changes under the run"):
+        store.get_ranges("a", [0], [3], bytearray, seen.tag)
+
+
 def test_clear_removes_what_lies_below_and_nothing_beside(store: Store) -> None:
     for key in ("a/1", "a/b/2", "ab/3", "c"):
         store.put(key, key.encode())
@@ -114,7 +132,7 @@ def test_an_empty_object_is_damaged(store: Store) -> None:
         with pytest.raises(DamagedError, match="empty object"):
             read("a")
     with pytest.raises(StoreError):
-        store.get_tail("a", 3)
+        store.get_end("a", 3)
     with pytest.raises(StoreError):
         store.get_ranges("a", [0], [2])
 

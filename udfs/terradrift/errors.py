@@ -34,6 +34,10 @@ class DamagedError(StoreError):
     """An object is there and is not what was written: cut, empty or altered."""
 
 
+class ChangedError(StoreError):
+    """An object was replaced between two requests of one reader."""
+
+
 class LockedError(TerradriftError):
     """Another run holds the output."""
 

@@ -73,10 +73,12 @@ class Mosaic:
     metadata_sha256: str
     """Identity of the input: hash of the group's and the array's metadata and of the years."""
     attribution: str | None = None
+    forbidden_means_missing: bool = False
+    """An object that is answered with 403 is absent."""
 
     @property
     def store(self) -> Store:
-        return open_store(self.url)
+        return open_store(self.url, self.forbidden_means_missing)
 
     @property
     def n_bands(self) -> int:
@@ -148,21 +150,26 @@ def _list(years: Sequence[int]) -> str:
     return ", ".join(map(str, years))
 
 
-def open_mosaic(url: str, variable: str = "embeddings", quantization: str | None = None) -> Mosaic:
-    """Open the metadata of a Zarr v3 embedding mosaic; nothing else is read. Raises InputError in one line."""
+def open_mosaic(
+    url: str, variable: str = "embeddings", quantization: str | None = None, forbidden_means_missing: bool = False
+) -> Mosaic:
+    """Open the metadata of a Zarr v3 embedding mosaic; nothing else is read. Raises InputError in one line.
+
+    forbidden_means_missing: objects of the mosaic, but not its metadata, that are answered with 403 are absent.
+    """
     try:
         store = open_store(mosaic_location(str(url)))
     except ValueError as cause:
         raise InputError(f"mosaic: {cause}") from None
     try:
-        return _open(store, variable, quantization)
+        return _open(store, variable, quantization, forbidden_means_missing)
     except InputError:
         if store.local_path is not None:
             raise
-    return _open(store, variable, quantization)  # what was damaged on its way is whole the second time
+    return _open(store, variable, quantization, forbidden_means_missing)  # what was damaged on its way is whole the second time
 
 
-def _open(store: Store, variable: str, quantization: str | None) -> Mosaic:
+def _open(store: Store, variable: str, quantization: str | None, forbidden_means_missing: bool) -> Mosaic:
     group_bytes = _metadata(store, "zarr.json", "a Zarr v3 group")
     where = f"mosaic {store.url}"
     group = parse_json(group_bytes, f"{where}/zarr.json")
@@ -172,7 +179,8 @@ def _open(store: Store, variable: str, quantization: str | None) -> Mosaic:
     layout, document = parse_layout(variable, array_bytes, f"{where}/{variable}")
     _check_layout(layout, document, where)
     attributes = {**_attributes(group, where), **_attributes(document, f"{where}/{variable}")}
-    grid = georeference(attributes, layout.shape[2:], store, where)
+    optional = open_store(store.url, forbidden_means_missing)
+    grid = georeference(attributes, layout.shape[2:], optional, where)
     years = years_of(store, layout.shape[0], where)
     method = quantization or quantization_of(attributes, layout, where)
     if method == "signed_square" and layout.dtype != np.int8:
@@ -180,7 +188,7 @@ def _open(store: Store, variable: str, quantization: str | None) -> Mosaic:
             f"{where}: quantization: found signed_square with {layout.dtype}; expected int8 codes, or quantization: none"
         )
     digest = hashlib.sha256(group_bytes + array_bytes + repr(years).encode()).hexdigest()
-    return Mosaic(store.url, grid, years, layout, method, digest, attributes.get("attribution"))
+    return Mosaic(store.url, grid, years, layout, method, digest, attributes.get("attribution"), forbidden_means_missing)
 
 
 def _metadata(store: Store, key: str, what: str) -> bytes:

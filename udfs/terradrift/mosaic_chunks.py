@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from terradrift.buffers import BUFFERS
-from terradrift.shard_chunks import fetch_chunks, give_back
+from terradrift.shard_chunks import ShardIndex, fetch_chunks, give_back, read_index
 from terradrift.store import Store
 from terradrift.zarr_chunks import ABSENT, ArrayLayout
 
@@ -28,6 +28,8 @@ class ReadReport:
     """Objects confirmed absent: no data."""
     absent_years: int = 0
     """Of these, objects that the same ground has in other years."""
+    forbidden_objects: int = 0
+    """Of these, objects that were answered with 403, which the run file takes for absent."""
 
 
 Chunks = dict[tuple[int, int, int], Any]
@@ -44,7 +46,7 @@ class ChunkReader:
     """Values are vectors as they are, not codes."""
     times: tuple[int, ...]
     report: ReadReport
-    indexes: dict[tuple[int, ...], npt.NDArray[np.uint64] | None] = field(default_factory=dict)
+    indexes: dict[tuple[int, ...], ShardIndex | None] = field(default_factory=dict)
     """Indexes of shards read so far; None = the shard is absent."""
     is_there: dict[tuple[int, ...], bool] = field(default_factory=dict)
     """Objects asked for so far."""
@@ -72,6 +74,7 @@ class ChunkReader:
             self.report.requests += report.requests
             self.report.bytes_read += report.bytes_read
             self.report.missing_objects += report.missing_objects
+            self.report.forbidden_objects += report.forbidden_objects
         return row
 
     def _fetch_shard(self, shard: tuple[int, ...], chunks: list[tuple[int, ...]]) -> tuple[Chunks, ReadReport]:
@@ -80,35 +83,31 @@ class ChunkReader:
         if not layout.sharded:
             data = store.get(key, layout.most_chunk_bytes)
             self.is_there[shard] = data is not None
-            found = {} if data is None else {_position(chunks[0]): data}
-            return found, ReadReport(1, 0 if data is None else len(data), int(data is None))
+            self._count(report, key, None if data is None else len(data))
+            return {} if data is None else {_position(chunks[0]): data}, report
         with self.locks[shard]:
             if shard not in self.indexes:
-                self.indexes[shard] = self._read_index(key, report)
+                self.indexes[shard] = read_index(store, layout, key)
                 self.is_there[shard] = self.indexes[shard] is not None
+                self._count(report, key, layout.index_bytes if self.is_there[shard] else None)
             index = self.indexes[shard]
         if index is None:
             return {}, report
-        wanted = {chunk: index[layout.slot(chunk)] for chunk in chunks}
+        wanted = {chunk: index.ranges[layout.slot(chunk)] for chunk in chunks}
         present = {chunk: (int(start), int(start) + int(length)) for chunk, (start, length) in wanted.items() if start != ABSENT}
         if not present:
             return {}, report
-        parts = fetch_chunks(store, layout, key, list(present.values()))
+        parts = fetch_chunks(store, layout, key, list(present.values()), index.tag)
         report.requests += len(present)
         report.bytes_read += sum(end - start for start, end in present.values())
         return {_position(chunk): part for chunk, part in zip(present, parts, strict=True)}, report
 
-    def _read_index(self, key: str, report: ReadReport) -> npt.NDArray[np.uint64] | None:
-        layout, store = self.layout, self.store
-        if layout.index_at_end:
-            data = store.get_tail(key, layout.index_bytes)
-        else:
-            parts = store.get_ranges(key, [0], [layout.index_bytes])
-            data = None if parts is None else bytes(parts[0])
+    def _count(self, report: ReadReport, key: str, length: int | None) -> None:
+        """Add one request for `length` bytes, or for an object that is absent (None)."""
         report.requests += 1
-        report.bytes_read += 0 if data is None else len(data)
-        report.missing_objects += data is None
-        return None if data is None else layout.parse_index(data, f"{store.url}/{key}")
+        report.bytes_read += length or 0
+        report.missing_objects += length is None
+        report.forbidden_objects += length is None and self.store.was_forbidden(key)
 
     def _buffer(self, present: Mapping[tuple[int, int], Any]) -> npt.NDArray[Any]:
         """(time, band, y, x) of one chunk of ground, no data where no chunk will be decompressed into it."""

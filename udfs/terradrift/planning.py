@@ -24,6 +24,9 @@ from terradrift.refine import RefineSettings
 from terradrift.store import open_store
 from terradrift.strata_map import StrataMap, read_strata_map
 
+NO_OBJECT = "no-such-object"
+"""Key of what is in no array: what a store answers when it is asked for it, it answers of absent chunks."""
+
 MAX_SQUARES = 1 << 18
 """Squares that tiles are weighed by: a few MB of them."""
 
@@ -128,7 +131,8 @@ def plan_run(params: Params | str) -> Plan:
     Raises InputError in one line for everything that can be refused before a pixel is read.
     """
     params = params if isinstance(params, Params) else load_params(params)
-    mosaic = open_mosaic(params.mosaic, params.variable, params.quantization)
+    mosaic = open_mosaic(params.mosaic, params.variable, params.quantization, params.forbidden_means_missing)
+    _check_absence(mosaic)
     if (folder := open_store(params.output).local_path) is not None:
         _check_output(folder, mosaic)
     mosaic.check_tile_size(params.tile_size)
@@ -159,6 +163,16 @@ def _check_output(output: Path, mosaic: Mosaic) -> None:
     inside = mosaic.store.local_path
     if inside is not None and output.resolve().is_relative_to(inside.resolve()):
         raise InputError(f"output: found {output}, which lies in the mosaic; expected a folder outside it")
+
+
+def _check_absence(mosaic: Mosaic) -> None:
+    """Refuse a mosaic of which nobody can tell whether an object is absent or forbidden, unless the run file says what it is."""
+    if mosaic.forbidden_means_missing or not mosaic.store.hides_what_is_absent(f"{mosaic.layout.path}/{NO_OBJECT}"):
+        return
+    raise InputError(
+        f"mosaic: {mosaic.url.split('?')[0]}: found 403 for an object that is not there, so that absent and forbidden ones look "
+        "alike; expected 404; allow s3:ListBucket, or set forbidden_means_missing: true in the run file: 403 is no data then"
+    )
 
 
 def _lattice(mosaic: Mosaic, zones: Zones) -> int:

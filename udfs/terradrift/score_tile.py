@@ -77,6 +77,7 @@ def score_tile(
         n_bad_norm=n_bad_norm,
         missing_objects=report.missing_objects,
         absent_years=report.absent_years,
+        forbidden_objects=report.forbidden_objects,
         attempts=attempt + 1,
         seconds=round(time.monotonic() - started, 3),
         bytes_read=report.bytes_read,
@@ -92,7 +93,7 @@ def failed_record(tile: Tile, attempt: int, error: str) -> TileRecord:
     window = tile.window
     return TileRecord(
         tile.id, tile.row, tile.col, window.y0, window.x0, window.height, window.width,
-        "failed", error, 0, 0, 0, 0, attempt + 1, 0.0, 0, 0, {},
+        "failed", error, 0, 0, 0, 0, 0, attempt + 1, 0.0, 0, 0, {},
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from terradrift.grid import Window
-from terradrift.shard_chunks import fetch_chunks, give_back
+from terradrift.shard_chunks import ShardIndex, fetch_chunks, give_back, read_index
 from terradrift.store import Store
 from terradrift.zarr_chunks import ABSENT, ArrayLayout
 
@@ -22,7 +22,7 @@ class PlaneReader:
 
     store: Store
     layout: ArrayLayout
-    indexes: dict[str, npt.NDArray[np.uint64] | None] = field(default_factory=dict)
+    indexes: dict[str, ShardIndex | None] = field(default_factory=dict)
     """By key of the shard; None = the shard is absent."""
 
     def read(self, at: tuple[int, ...], window: Window) -> npt.NDArray[Any]:
@@ -35,13 +35,14 @@ class PlaneReader:
         chunk = np.empty(layout.chunk, layout.dtype)
         for shard in _cells(window, layout.shard[-2:]):
             key = layout.key((*(i // n for i, n in zip(at, layout.shard, strict=False)), *_cell_index(shard)))
-            index = self._index(key)
+            known = self._index(key)
             part = shard.intersection(window)
-            if index is None or part is None:
+            if known is None or part is None:
                 continue
+            index, tag = known
             cells = [cell for cell in _cells(part, layout.chunk[-2:]) if self._range(index, at, cell)[0] != ABSENT]
             ranges = [(start, start + length) for start, length in (self._range(index, at, cell) for cell in cells)]
-            for cell, data in zip(cells, fetch_chunks(self.store, layout, key, ranges) if ranges else (), strict=True):
+            for cell, data in zip(cells, fetch_chunks(self.store, layout, key, ranges, tag) if ranges else (), strict=True):
                 layout.decode(data, chunk, f"{self.store.url}/{key}")
                 give_back(data)
                 wanted = cell.intersection(window)
@@ -55,10 +56,9 @@ class PlaneReader:
             values = self.read(at, block)
             yield tuple(slice(i, i + 1) for i in at), block, values.reshape(*(1,) * len(at), *values.shape)
 
-    def _index(self, key: str) -> npt.NDArray[np.uint64] | None:
+    def _index(self, key: str) -> ShardIndex | None:
         if key not in self.indexes:
-            data = self.store.get_tail(key, self.layout.index_bytes)
-            self.indexes[key] = None if data is None else self.layout.parse_index(data, f"{self.store.url}/{key}")
+            self.indexes[key] = read_index(self.store, self.layout, key)
         return self.indexes[key]
 
     def _range(self, index: npt.NDArray[np.uint64], at: tuple[int, ...], cell: Window) -> tuple[int, int]:

@@ -243,6 +243,9 @@ class Params(Model):
     quantization: Literal["signed_square", "none"] | None = None
     """How codes become vectors: signed_square (x = sign(q)(q/127.5)^2), none (values as stored); omitted: what the
     mosaic says."""
+    forbidden_means_missing: bool = False
+    """Take objects of the mosaic that are answered with 403 for absent, which is no data: where its bucket may not be listed, S3
+    answers so of absent ones too."""
 
     @field_validator("years")
     @classmethod
@@ -276,7 +279,7 @@ class Params(Model):
         scores_only: those that one reading of the embeddings depends on; a run that differs in others shares its scores.
         """
         if scores_only:
-            kept = {"mosaic", "aoi", "years", "tile_size", "scores", "variable", "quantization"}
+            kept = {"mosaic", "aoi", "years", "tile_size", "scores", "variable", "quantization", "forbidden_means_missing"}
             strata = self.change.strata
             change = {"detector": self.change.detector, "strata": strata if isinstance(strata, int) else None}
             return {**self.model_dump(mode="json", include=kept), **change}

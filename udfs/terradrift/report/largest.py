@@ -95,7 +95,12 @@ def _before_and_after(run: RunResult, row: dict[str, Any]) -> tuple[int, int]:
 def _same_mosaic(run: RunResult) -> Mosaic:
     """The mosaic that the run has read. Raises InputError or StoreError where it is not there, or is another one by now."""
     parameters, source = run.manifest["parameters"], run.manifest["input"]
-    mosaic = open_mosaic(parameters["mosaic"], parameters["variable"], parameters["quantization"])
+    mosaic = open_mosaic(
+        parameters["mosaic"],
+        parameters["variable"],
+        parameters["quantization"],
+        parameters.get("forbidden_means_missing", False),
+    )
     if mosaic.metadata_sha256 != source["metadata_sha256"]:
         raise TerradriftError(f"{mosaic.url} is not what the run has read: its metadata have changed")
     return mosaic

@@ -115,6 +115,7 @@ TILES = StructType(
         column("n_bad_norm", LONG, "pixel-years left out because their norm is not one"),
         column("missing_objects", LONG, "objects confirmed absent: no data"),
         column("absent_years", LONG, "of these, objects that the same ground has in other years"),
+        column("forbidden_objects", LONG, "of these, objects answered with 403, which the run file takes for absent"),
         column("attempts", INT, "tries of the tile"),
         column("seconds", DOUBLE, "time of the last try", "s"),
         column("bytes_read", LONG, "compressed bytes read", "B"),

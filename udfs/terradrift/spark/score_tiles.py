@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
-from terradrift.errors import IncompleteError
+from terradrift.errors import ChangedError, IncompleteError, TerradriftError
 from terradrift.input_check import unchanged_input
 from terradrift.kernels.score_block import Recipe
 from terradrift.kernels.strata import Strata
@@ -37,25 +37,29 @@ MAX_TASK_FAILURES = "4"  # Spark's default
 def score_tiles(spark: SparkSession, run: Run) -> dict[str, Any]:
     """Score every tile that has no record, then write the `tiles` table from the records; gives counts of tiles.
 
-    Raises IncompleteError where tiles failed, unless the run allows a partial result.
+    Raises IncompleteError where tiles failed, unless the run allows a partial result; ChangedError where one failed because the
+    mosaic was written to.
     """
     tiles = run.unfinished()
     if len(tiles):
-        describe(spark, "score tiles")
         plan = run.plan
         rasters = ScoreRasters(run.scores, run.decoys if plan.recipe.lattice else None)
         strata = sample_strata(spark, run) if plan.recipe.lattice else None
         zones, ledger = plan.zones.to_bytes(), run.folder.ledger
         function = _scoring(plan.mosaic, zones, plan.recipe, rasters, ledger, strata, plan.strata_map, _attempts(spark))
+        describe(spark, "score tiles")
         one_a_task = spark.createDataFrame(tiles).repartitionByRange(len(tiles), "seq")
         with unchanged_input(plan, ledger, is_first=len(tiles) == plan.n_tiles):
             one_a_task.mapInArrow(function, spark_schema(SCORED_SCHEMA)).write.format("noop").mode("overwrite").save()
+        run.look_again()
     if len(tiles) or not table_is_there(run.folder.ledger, "tiles"):
         write_tiles_table(run)
     counts = tile_counts(run)
-    if counts["failed"] and not run.allow_partial:
-        raise IncompleteError(_failure(run, counts["failed"]))
-    return {"tiles": counts, "warnings": _gaps_in_time(counts)}
+    if counts["failed"]:
+        failure = _failure(run, counts["failed"])
+        if isinstance(failure, ChangedError) or not run.allow_partial:
+            raise failure
+    return {"tiles": counts, "warnings": _gaps(counts)}
 
 
 def batched(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
@@ -76,21 +80,27 @@ def write_tiles_table(run: Run) -> None:
 
 
 def tile_counts(run: Run) -> dict[str, int]:
-    """Tiles by state, pixel-years of a bad norm, missing objects, those that other years have."""
-    sums = ("n_bad_norm", "missing_objects", "absent_years")
+    """Tiles by state, pixel-years of a bad norm, missing objects, those that other years have, those that are forbidden."""
+    sums = ("n_bad_norm", "missing_objects", "absent_years", "forbidden_objects")
     tiles = read_table(run.folder.ledger, "tiles", ["state", *sums])
     states = {state: pc.sum(pc.equal(tiles["state"], state)).as_py() or 0 for state in ("done", "empty", "failed")}
     return states | {name: pc.sum(tiles[name]).as_py() or 0 for name in sums}
 
 
-def _gaps_in_time(counts: dict[str, int]) -> list[str]:
-    """What to say where ground has objects in some years and none in others."""
-    if not (n := counts["absent_years"]):
-        return []
-    return [
-        f"mosaic: {n} objects are absent, twice asked for, where other years have one: no data in those years; the table of "
-        "tiles says where (absent_years); if they should be there, run again with --fresh"
-    ]
+def _gaps(counts: dict[str, int]) -> list[str]:
+    """What to say where ground has objects in some years and none in others, and where nobody may know."""
+    found = []
+    if n := counts["absent_years"]:
+        found.append(
+            f"mosaic: {n} objects are absent, twice asked for, where other years have one: no data in those years; the table of "
+            "tiles says where (absent_years); if they should be there, run again with --fresh"
+        )
+    if n := counts["forbidden_objects"]:
+        found.append(
+            f"mosaic: {n} objects were answered with 403 and count as no data (forbidden_means_missing); the table of tiles says "
+            "where (forbidden_objects); if you should be allowed to read them, get permission and run again with --fresh"
+        )
+    return found
 
 
 def unscored_tiles(run: Run) -> Iterator[dict[str, Any]]:
@@ -100,9 +110,14 @@ def unscored_tiles(run: Run) -> Iterator[dict[str, Any]]:
     yield from tiles.filter(pc.or_(pc.not_equal(tiles["state"], "done"), pc.greater(tiles["absent_years"], 0))).to_pylist()
 
 
-def _failure(run: Run, n_failed: int) -> str:
-    first = next(tile for tile in unscored_tiles(run) if tile["state"] == "failed")
-    return (
+def _failure(run: Run, n_failed: int) -> TerradriftError:
+    failed = [tile for tile in unscored_tiles(run) if tile["state"] == "failed"]
+    for tile in failed:
+        name, _, message = str(tile["error"]).partition(": ")
+        if name == ChangedError.__name__:
+            return ChangedError(f"{message}; run again with --fresh when the mosaic is complete")
+    first = failed[0]
+    return IncompleteError(
         f"{n_failed} of {run.plan.n_tiles} tiles failed, nothing was published; first {first['tile_id']}: {first['error']}; "
         "run again to try them once more, or add --allow-partial"
     )
@@ -128,7 +143,10 @@ def _scoring(
     strata_map: StrataMap | None,
     attempts: int,
 ) -> ArrowFunction:
-    """Tiles (row, col) -> SCORED_SCHEMA. A tile that fails is tried again by Spark; the last attempt records the failure."""
+    """Tiles (row, col) -> SCORED_SCHEMA. A tile that fails is tried again by Spark; the last attempt records the failure.
+
+    One whose input changed is not: what it would find is another mosaic than the other tiles had.
+    """
 
     def score(batches: Batches) -> Batches:
         context = TaskContext.get()
@@ -138,7 +156,7 @@ def _scoring(
                 try:
                     record = score_tile(tile, mosaic, zones_of(zones), recipe, rasters, ledger, strata, strata_map, attempt)
                 except Exception as cause:
-                    if attempt + 1 < attempts:
+                    if attempt + 1 < attempts and not isinstance(cause, ChangedError):
                         raise
                     record = failed_record(tile, attempt, " ".join(f"{type(cause).__name__}: {cause}".split())[:500])
                     ledger.record(record)

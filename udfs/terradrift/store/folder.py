@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from terradrift.errors import DamagedError
+from terradrift.errors import ChangedError, DamagedError
 
 PARTIAL, GUARD = ".partial", ".guard"
 """Endings of the files of our own, whose names begin with a dot: an object on its way, and what writers of one key wait for."""
@@ -25,6 +25,12 @@ def check_size(size: int, at_most: int | None) -> None:
     """Raise DamagedError for an object that is larger than it can be, before it is read."""
     if at_most is not None and size > at_most:
         raise DamagedError(f"found an object of {size} bytes; expected at most {at_most}")
+
+
+def check_tag(found: str, expected: str | None) -> None:
+    """Raise ChangedError where an object is not the one that was seen before."""
+    if expected is not None and found != expected:
+        raise ChangedError(f"found version {found}; expected {expected}, as a moment ago: the input changes under the run")
 
 
 class Folder:
@@ -47,25 +53,31 @@ class Folder:
         return data, _tag(data)
 
     def get_ranges(
-        self, key: str, starts: Sequence[int], ends: Sequence[int], memory: Callable[[int], Any] = bytearray
+        self,
+        key: str,
+        starts: Sequence[int],
+        ends: Sequence[int],
+        memory: Callable[[int], Any] = bytearray,
+        tag: str | None = None,
     ) -> list[Any]:
         """An object client takes several times the processor time, most of it for memory that is new every time."""
         with _opened(self.root / key) as file:
+            check_tag(_version(os.fstat(file)), tag)
             parts = [memory(end - start) for start, end in zip(starts, ends, strict=True)]
             for start, part in zip(starts, parts, strict=True):
                 if os.preadv(file, [part], start) != len(part):
                     raise OSError(f"ends before byte {start + len(part)}: the object is cut")
         return parts
 
-    def get_tail(self, key: str, length: int) -> bytes:
+    def get_end(self, key: str, length: int, first: bool = False) -> tuple[bytes, str]:
         with _opened(self.root / key) as file:
-            size = os.fstat(file).st_size
-            return os.pread(file, length, max(0, size - length))
+            found = os.fstat(file)
+            return os.pread(file, length, 0 if first else max(0, found.st_size - length)), _version(found)
 
     def head(self, key: str) -> tuple[int, str]:
         with _absent_below_files():
             found = (self.root / key).stat()
-        return found.st_size, f"{found.st_mtime_ns:x}"
+        return found.st_size, _version(found)
 
     def entries(self, prefix: str) -> Iterator[tuple[str, int]]:
         yield from self._walk(self.root / prefix if prefix else self.root, f"{prefix}/" if prefix else "")
@@ -155,6 +167,10 @@ class Folder:
 def is_ours_on_the_way(name: str) -> bool:
     """Whether a file is no object: a part of one that is or was being written."""
     return name.startswith(".") and name.endswith((PARTIAL, GUARD))
+
+
+def _version(found: os.stat_result) -> str:
+    return f"{found.st_mtime_ns:x}"
 
 
 def _tag(data: bytes) -> str:

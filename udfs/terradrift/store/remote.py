@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +18,13 @@ import obstore
 from obstore import exceptions
 from obstore import store as object_stores
 
-from terradrift.store.folder import check_size
+from terradrift.store.folder import check_size, check_tag
 
 CLIENT = {"timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)}
 RETRY = {"max_retries": 6, "retry_timeout": timedelta(seconds=120)}
+
+RANGES = 8
+"""Ranges of one object that are asked for at a time."""
 
 NEAR = 1 << 16
 """Bytes between two ranges that cost less than a request."""
@@ -39,6 +43,7 @@ ABSENT = (exceptions.NotFoundError, FileNotFoundError)
 """The client's two words for an object that is not there."""
 
 ABSENT_CODES = ("NoSuchKey", "NotFound")
+FORBIDDEN_CODE = "AccessDenied"
 NO_BUCKET = "NoSuchBucket"
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 """S3's word for what is wrong."""
@@ -77,10 +82,18 @@ class Remote:
         found = obstore.get(self.client, key)
         return bytes(found.bytes()), found.meta["e_tag"] or ""
 
-    def get_ranges(self, key: str, starts: Sequence[int], ends: Sequence[int], _: Callable[[int], Any] = bytearray) -> list[Any]:
+    def get_ranges(
+        self,
+        key: str,
+        starts: Sequence[int],
+        ends: Sequence[int],
+        _: Callable[[int], Any] = bytearray,
+        tag: str | None = None,
+    ) -> list[Any]:
         """Near ranges are asked for as one. The client would do that too, and panics where an answer is too short."""
         merged = _merged(starts, ends)
-        found = obstore.get_ranges(self.client, key, starts=list(merged), ends=list(merged.values()), coalesce=0)
+        with ThreadPoolExecutor(min(len(merged), RANGES)) as pool:  # each by itself: so the client tells the tag of what it got
+            found = list(pool.map(lambda start: self._range(key, start, merged[start], tag), merged))
         whole = {start: memoryview(part) for start, part in zip(merged, found, strict=True)}
         first = np.array(list(merged))
         parts = []
@@ -91,8 +104,15 @@ class Remote:
                 raise OSError(f"the answer ends before byte {end}: it is cut")
         return parts
 
-    def get_tail(self, key: str, length: int) -> bytes:
-        return bytes(obstore.get(self.client, key, options={"range": {"suffix": length}}).bytes())
+    def _range(self, key: str, start: int, end: int, tag: str | None) -> Any:
+        found = obstore.get(self.client, key, options={"range": (start, end)})
+        check_tag(found.meta["e_tag"] or "", tag)
+        return found.bytes()
+
+    def get_end(self, key: str, length: int, first: bool = False) -> tuple[bytes, str]:
+        part: Any = (0, length) if first else {"suffix": length}
+        found = obstore.get(self.client, key, options={"range": part})
+        return bytes(found.bytes()), found.meta["e_tag"] or ""
 
     def head(self, key: str) -> tuple[int, str]:
         found = obstore.head(self.client, key)
@@ -183,6 +203,14 @@ def _of_the_object(ask: Callable[[], _Result]) -> _Result:
         if (code := _CODE.search(str(cause))) and code[1] not in ABSENT_CODES:
             raise exceptions.GenericError(str(cause)) from cause
         raise
+
+
+def is_forbidden(cause: Exception) -> bool:
+    """Whether an answer is a 403 that says no more than this: what S3 answers, to whoever may not list, of absent objects too."""
+    if not isinstance(cause, exceptions.PermissionDeniedError):
+        return False
+    code = _CODE.search(str(cause))
+    return code is None or code[1] == FORBIDDEN_CODE  # an answer to HEAD has no words
 
 
 def advice(cause: Exception) -> str:

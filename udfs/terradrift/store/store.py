@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from terradrift.errors import DamagedError, InputError, StoreError
+from terradrift.errors import ChangedError, DamagedError, InputError, StoreError
+from terradrift.store.answers import Tagged, Version, redacted
 from terradrift.store.folder import Folder
-from terradrift.store.remote import ABSENT, Remote, advice, patiently
+from terradrift.store.remote import ABSENT, Remote, advice, is_forbidden, patiently
 
 SCHEMES = ("", "file", "s3", "gs", "https", "http")
 
@@ -28,29 +28,16 @@ REQUESTS = 16
 _Result = TypeVar("_Result")
 
 
-class Version(NamedTuple):
-    """What tells an object from another that took its place."""
-
-    size: int
-    tag: str
-    """ETag; in a folder the time of the last change."""
-
-
-class Tagged(NamedTuple):
-    """An object with what `put_if` needs to replace exactly it."""
-
-    data: bytes
-    tag: str
-
-
 class Store:
     """The objects under one folder or URL prefix. Opened lazily, so that a value made on the driver opens in the worker."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, forbidden_means_missing: bool = False) -> None:
         self.url = url.rstrip("/")
+        self.forbidden_means_missing = forbidden_means_missing
+        self._forbidden: set[str] = set()
 
-    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
-        return Store, (self.url,)  # never a connection or a credential
+    def __reduce__(self) -> tuple[type[Store], tuple[str, bool]]:
+        return Store, (self.url, self.forbidden_means_missing)  # never a connection or a credential
 
     def __repr__(self) -> str:
         return f"Store({redacted(self.url)!r})"
@@ -69,7 +56,7 @@ class Store:
 
     def at(self, prefix: str) -> Store:
         """The store of what lies under a prefix."""
-        return open_store(f"{self.url}/{prefix}")
+        return open_store(f"{self.url}/{prefix}", self.forbidden_means_missing)
 
     def each(self, work: Callable[[str], _Result], keys: Iterable[str]) -> Iterator[_Result]:
         """What `work` gives for every key, in their order; from elsewhere than a folder for some at a time."""
@@ -86,18 +73,42 @@ class Store:
         return self._read(key, lambda: self._objects.get(key, at_most))
 
     def get_tagged(self, key: str) -> Tagged | None:
-        """A whole object and its tag."""
+        """A whole object and the tag that `put_if` needs to replace exactly it."""
         return self._read(key, lambda: Tagged(*self._objects.get_tagged(key)))
 
     def get_ranges(
-        self, key: str, starts: Sequence[int], ends: Sequence[int], memory: Callable[[int], Any] = bytearray
+        self,
+        key: str,
+        starts: Sequence[int],
+        ends: Sequence[int],
+        memory: Callable[[int], Any] = bytearray,
+        tag: str | None = None,
     ) -> list[Any] | None:
-        """Byte ranges of an object as buffers: of a file in what `memory(size)` lends, else in the object client's own."""
-        return self._read(key, lambda: self._objects.get_ranges(key, starts, ends, memory))
+        """Byte ranges of an object as buffers: of a file in what `memory(size)` lends, else in the object client's own.
 
-    def get_tail(self, key: str, length: int) -> bytes | None:
-        """The last `length` bytes of an object."""
-        return self._read(key, lambda: self._objects.get_tail(key, length))
+        With the tag of `get_end`: raises ChangedError where the object is not the one it was then.
+        """
+        return self._read(key, lambda: self._objects.get_ranges(key, starts, ends, memory, tag))
+
+    def get_end(self, key: str, length: int, first: bool = False) -> Tagged | None:
+        """The last (or first) `length` bytes of an object and its tag."""
+        return self._read(key, lambda: Tagged(*self._objects.get_end(key, length, first)))
+
+    def hides_what_is_absent(self, key: str) -> bool:
+        """Whether an object that cannot be there is answered with 403, so that absent and forbidden ones look alike."""
+        if self.local_path is not None:
+            return False
+        try:
+            patiently(lambda: self._objects.get(key))
+        except Exception as cause:  # other failures are for those to tell who need what they ask for
+            return is_forbidden(cause)
+        return False
+
+    def was_forbidden(self, key: str) -> bool:
+        """Whether an object just taken for absent was answered with 403; tells it once."""
+        found = key in self._forbidden
+        self._forbidden.discard(key)
+        return found
 
     def version(self, key: str) -> Version | None:
         """Size and tag of an object."""
@@ -196,19 +207,29 @@ class Store:
         for key, _ in self.leftovers():
             self.delete(key)
 
+    def _ask(self, key: str, request: Callable[[], _Result]) -> _Result:
+        """What a request to read gives; of a forbidden object what an absent one gives, where that was asked for."""
+        try:
+            return patiently(request)
+        except Exception as cause:
+            if not self.forbidden_means_missing or not is_forbidden(cause):
+                raise
+            self._forbidden.add(key)
+            raise FileNotFoundError(key) from cause
+
     def _head(self, key: str) -> Version | None:
         try:
-            return Version(*patiently(lambda: self._objects.head(key)))
+            return Version(*self._ask(key, lambda: self._objects.head(key)))
         except ABSENT:
             return None
 
     def _head_if_readable(self, key: str) -> Version | None:
         """What a look-up gives where another kind of request finds the object."""
         try:
-            patiently(lambda: self._objects.get_ranges(key, [0], [1]))
+            self._ask(key, lambda: self._objects.get_ranges(key, [0], [1]))
         except ABSENT:
             return None
-        return Version(*patiently(lambda: self._objects.head(key)))  # two answers that disagree are an error
+        return Version(*self._ask(key, lambda: self._objects.head(key)))  # two answers that disagree are an error
 
     def zarr(self) -> Any:
         """This store for zarr-python and xarray, read-only: the folder's path, or an object store."""
@@ -220,9 +241,9 @@ class Store:
 
     def _read(self, key: str, read: Callable[[], _Result]) -> _Result | None:
         try:
-            found = self._believed(key, lambda: patiently(read))
-        except DamagedError as cause:
-            raise DamagedError(f"{redacted(self.url)}/{key}: {cause}") from cause
+            found = self._believed(key, lambda: self._ask(key, read))
+        except (DamagedError, ChangedError) as cause:
+            raise type(cause)(f"{redacted(self.url)}/{key}: {cause}") from cause
         except StoreError:
             raise
         except Exception as cause:
@@ -257,22 +278,19 @@ class Store:
         return StoreError(f"cannot {verb} {redacted(self.url)}/{key}: {advice(cause)}{' '.join(text.split())[:300]}")
 
 
-def redacted(text: str) -> str:
-    """A text without queries, user information and signing headers of URLs: signed ones carry secrets."""
-    text = re.sub(r"\?[^\s\"']*", "?…", text)
-    text = re.sub(r"(?<=://)[^/\s\"'@]*@", "…@", text)
-    return re.sub(r"(?i)(x-amz-[\w-]+|authorization|sig(?:nature)?)(\"?\s*[=:]\s*\"?)[^\s\"'&,]+", r"\1\2…", text)
-
-
 def open_objects(store: Store) -> Folder | Remote:
     """What does the work of a store."""
     return Remote(store.url) if store.local_path is None else Folder(store.local_path)
 
 
 @lru_cache(maxsize=64)
-def open_store(url: str) -> Store:
-    """The store of a URL or folder; one connection pool a process."""
+def open_store(url: str, forbidden_means_missing: bool = False) -> Store:
+    """The store of a URL or folder; one connection pool a process.
+
+    forbidden_means_missing: an object answered with 403 is absent. For a mosaic whose bucket may not be listed, where S3 answers
+    so of absent ones.
+    """
     scheme = urlsplit(url).scheme
     if scheme not in SCHEMES and len(scheme) > 1:
         raise InputError(f"found {redacted(url)!r}; expected a folder, s3://, gs:// or https://")
-    return Store(url)
+    return Store(url, forbidden_means_missing)

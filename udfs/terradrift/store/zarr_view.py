@@ -37,7 +37,8 @@ class ZarrView(Store):
                 parts = self._objects.get_ranges(key, [start], [end])
                 return None if parts is None else bytes(parts[0])
             case SuffixByteRequest(suffix):
-                return self._objects.get_tail(key, suffix)
+                found = self._objects.get_end(key, suffix)
+                return None if found is None else found.data
             case OffsetByteRequest(offset):
                 whole = self._objects.get(key)
                 return None if whole is None else whole[offset:]

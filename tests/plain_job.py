@@ -26,9 +26,10 @@ from terradrift.drawing import Drawing
 from terradrift.fragments import FRAGMENT_SCHEMA, POLYGON_SCHEMA, merge_fragments
 from terradrift.input_check import unchanged_input
 from terradrift.kernels.seams import STRAIGHT
+from terradrift.kernels.strata import Strata
 from terradrift.lock import locked
 from terradrift.maps.cog import COGS, write_cog
-from terradrift.maps.pair_runs import RUN, TileRange, open_runs, read_range, tile_ranges, write_runs
+from terradrift.maps.pair_runs import RUN, open_runs, read_range, tile_ranges, write_runs
 from terradrift.maps.pmtiles import TileIndex, write_archive
 from terradrift.maps.tile_columns import archive_metadata, field_types
 from terradrift.maps.tile_options import TileOptions
@@ -47,8 +48,10 @@ from terradrift.spark.polygonize_changes import MERGED, _connect
 from terradrift.spark.score_tiles import tile_counts, unscored_tiles, write_tiles_table
 from terradrift.spark.summary import Summary
 from terradrift.store import open_store
+from terradrift.strata_sample import first_round, learn_strata, sample_chunk, sample_order
 from terradrift.table_parts import TableFormat, finish_table, part_key, read_part, read_table, write_part, write_table
 
+EDGES = pa.schema([("a", pa.int64()), ("b", pa.int64()), ("diagonal", pa.bool_())])
 FORM = TableFormat(POLYGON_SCHEMA)
 WGS84 = pyproj.CRS(4326).to_json()
 
@@ -68,21 +71,33 @@ def run_plain(plan: Plan, output: str) -> dict[str, Any]:
 def score(_: Any, run: Run) -> dict[str, Any]:
     """Every tile without a record."""
     tiles, plan = run.unfinished(), run.plan
+    calibrated = plan.recipe.lattice > 0
+    rasters = ScoreRasters(run.scores, run.decoys if calibrated else None)
     with unchanged_input(plan, run.folder.ledger, is_first=len(tiles) == plan.n_tiles):
+        strata = strata_of(plan) if calibrated else None
         for row, col in zip(tiles["row"].to_pylist(), tiles["col"].to_pylist(), strict=True):
             place = run.scores.tile(row, col)
-            score_tile(place, plan.mosaic, plan.zones, plan.recipe, ScoreRasters(run.scores, None), run.folder.ledger)
+            score_tile(place, plan.mosaic, plan.zones, plan.recipe, rasters, run.folder.ledger, strata)
     write_tiles_table(run)
     return {"tiles": tile_counts(run)}
+
+
+def strata_of(plan: Plan) -> Strata:
+    """Learnt from the first sample of chunks."""
+    order = sample_order(plan)
+    chunks = order[: first_round(len(order))].tolist()
+    sample = pa.concat_tables([sample_chunk(plan.mosaic, plan.zones, plan.years, row, col) for row, col in chunks])
+    return learn_strata(sample, int(plan.params.change.strata or 0), plan.mosaic.n_bands)
 
 
 def polygonize(_: Any, run: Run) -> dict[str, Any]:
     """Fragments of every tile without a record, merged across seams."""
     plan, ledger = run.plan, run.folder.records
     change = plan.params.change
-    write_thresholds(run, [(0, change.detector, "score", 0.15, 0.15, None, 0, None, None, None, 0, None)])
+    threshold = change.rule.score
+    write_thresholds(run, [(0, change.detector, "score", threshold, threshold, None, 0, None, None, None, 0, None)])
     candidates = Candidates(change.min_effect, change.kinds)
-    rule = DecisionRule(run.scores, run.decision, plan.years, candidates, 0.15, None, None, None, plan.params.polygons)
+    rule = DecisionRule(run.scores, run.decision, plan.years, candidates, threshold, None, None, None, plan.params.polygons)
     tiles = read_table(run.folder.ledger, "tiles", ["tile_id", "row", "col", "state"])
     cut = {name for name, _ in cut_tiles(ledger, rule.identity)}
     for tile in tiles.filter(pc.equal(tiles["state"], "done")).to_pylist():
@@ -93,7 +108,7 @@ def polygonize(_: Any, run: Run) -> dict[str, Any]:
     whole = parts.filter(pc.invert(parts["seam"])).select(POLYGON_SCHEMA.names)
     merged = pa.concat_tables([whole, _merged(parts.filter(parts["seam"]), run)]).sort_by("gid")
     write_table(run.folder.work_records, MERGED, merged, FORM)
-    return {"threshold": 0.15, "fdr": None, "pixels_scored": 0}
+    return {"threshold": threshold, "fdr": None, "pixels_scored": 0}
 
 
 def drawing_of(plan: Plan) -> Drawing:
@@ -107,9 +122,8 @@ def _merged(seams: pa.Table, run: Run) -> pa.Table:
         for link in row["links"]:
             found.setdefault((link, row["class"]), []).append(row["gid"])
     pairs = [(min(gids), max(gids), link % 4 >= STRAIGHT) for (link, _), gids in sorted(found.items()) if len(gids) == 2]
-    edges = pa.table(dict(zip(("a", "b", "diagonal"), map(list, zip(*pairs, strict=True)), strict=True)))
-    joined = pa.Table.from_batches(list(_connect(edges.to_batches())))
-    known = {row["gid"]: row for row in joined.to_pylist()}
+    edges = pa.Table.from_pylist([dict(zip(EDGES.names, pair, strict=True)) for pair in pairs], EDGES)
+    known = {row["gid"]: row for batch in _connect(edges.to_batches()) for row in batch.to_pylist()}
     for name in ("component4", "component8"):
         seams = seams.append_column(name, pa.array([known.get(g, {}).get(name, g) for g in seams["gid"].to_pylist()], pa.int64()))
     polygons = run.plan.params.polygons
@@ -179,8 +193,9 @@ def _vector_tiles(run: Run) -> None:
     own = records.store.at(f"_work/vector_tiles/{uuid.uuid4().hex}")
     try:
         cut = pa.Table.from_batches(list(write_runs(own, options, table.to_batches())), RUN)
-        runs = open_runs(own, cut["file"].to_pylist())
-        pairs = (rows for tiles in tile_ranges(cut, 2) if (rows := read_range(runs, TileRange(*tiles))) is not None)
+        ranges = tile_ranges(cut, 2)
+        runs = open_runs(own, cut, ranges)
+        pairs = (rows for tiles in ranges if (rows := read_range(runs, tiles)) is not None)
         made = list(encode_tiles(pairs, options))
         own.put("blob", b"".join(tile.data for tile in made))
         length = np.array([len(tile.data) for tile in made])
@@ -188,7 +203,7 @@ def _vector_tiles(run: Run) -> None:
         ids = np.array([tile.tile_id for tile in made])
         index = TileIndex(ids, np.zeros_like(ids), np.cumsum(length) - length, length, digest)
         stats = LayerStats(options.layer_names, field_types(table.schema, options))
-        stats.merge(map(json.loads, cut["stats"].to_pylist()))
+        stats.merge(map(json.loads, cut["stats"].drop_null().to_pylist()))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "changes.pmtiles"
             blob = own.copy_to("blob", Path(folder) / "blob")
