@@ -29,19 +29,32 @@ def polygons() -> pa.RecordBatch:
     return table(shapes, name=pa.array([f"n{k % 30}" for k in range(400)]), score=np.arange(400) / 8)
 
 
-@pytest.mark.parametrize(("rows", "run_bytes"), [(400, 2**30), (57, 2**30), (57, 1)])
-def test_pairs_come_back_in_order(rows: int, run_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("rows", "run_bytes", "file_bytes"), [(400, 2**30, 2**30), (57, 2**30, 2**30), (57, 1, 2**30), (400, 2**30, 10_000)]
+)
+def test_pairs_come_back_in_order(
+    rows: int, run_bytes: int, file_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "RUN_BYTES", run_bytes)
+    monkeypatch.setattr(module, "FILE_BYTES", file_bytes)
     whole = polygons()
     batches = [whole.slice(start, rows) for start in range(0, 400, rows)]
     told = pa.Table.from_batches(list(write_runs(Store(str(tmp_path)), OPTIONS, batches)), RUN)
-    assert told.num_rows == (1 if run_bytes > 1 else len(batches))
+    assert told.num_rows > 8 if file_bytes < 2**30 else told.num_rows == (1 if run_bytes > 1 else len(batches))
+    assert told["stats"].drop_null().length() == (1 if run_bytes > 1 else len(batches))
     ranges = tile_ranges(told, 16)
     assert [a.end for a in ranges[:-1]] == [b.first for b in ranges[1:]]
     assert (ranges[0].first, ranges[-1].end) == (0, 2**63 - 1)
     assert 8 <= len(ranges) <= 16
-    runs = open_runs(Store(str(tmp_path)), told["file"].to_pylist())
-    back = pa.Table.from_batches([found for tiles in ranges if (found := read_range(runs, tiles)) is not None])
+    store = Store(str(tmp_path))
+    opened = [open_runs(store, told, [tiles]) for tiles in ranges]
+    back = pa.Table.from_batches(
+        [found for runs, tiles in zip(opened, ranges, strict=True) if (found := read_range(runs, tiles)) is not None]
+    )
+    if file_bytes < 2**30:
+        assert max(map(len, opened)) < told.num_rows / 2, "no range needs most files"
+    runs = open_runs(store, told, ranges)
+    assert len(runs) == told.num_rows
     assert list(encode_tiles(back.to_batches(), OPTIONS)) == list(
         encode_tiles(sorted_pairs(whole, OPTIONS).to_batches(), OPTIONS)
     )
@@ -58,9 +71,9 @@ def test_rows_of_one_id_in_one_tile_are_in_an_order_of_their_own(tmp_path: Path)
     for name, parts in {"a": [whole], "b": [whole.slice(31), whole.slice(0, 31)]}.items():
         folder = tmp_path / name
         folder.mkdir()
-        files = [run["file"][0].as_py() for part in parts for run in write_runs(Store(str(folder)), OPTIONS, [part])]
+        files = pa.Table.from_batches([run for part in parts for run in write_runs(Store(str(folder)), OPTIONS, [part])])
         (tiles,) = tile_ranges(pa.table({"bytes": [1], "marks": [[5]]}), 1)
-        found.append(read_range(open_runs(Store(str(folder)), files), tiles))
+        found.append(read_range(open_runs(Store(str(folder)), files, [tiles]), tiles))
     tiles_of_each = [list(encode_tiles([rows], OPTIONS)) for rows in found if rows is not None]
     assert len(tiles_of_each[0]) == 5
     assert tiles_of_each[0] == tiles_of_each[1]
@@ -69,6 +82,8 @@ def test_rows_of_one_id_in_one_tile_are_in_an_order_of_their_own(tmp_path: Path)
 def test_no_polygons_leave_no_ranges(tmp_path: Path) -> None:
     told = pa.Table.from_batches(list(write_runs(Store(str(tmp_path)), OPTIONS, [polygons().slice(0, 0)])), RUN)
     assert tile_ranges(told, 4) == []
+    some = pa.table({"bytes": [0, 1 << 20], "marks": [[], list(range(256))]})
+    assert len(tile_ranges(some, 4)) == 4, "what has no pairs does not count"
     assert tile_ranges(RUN.empty_table(), 4) == []
 
 

@@ -79,11 +79,12 @@ def export_pmtiles(
         options = replace(options, layers=layer_names((row[0] for row in named.collect()), options))
     own = work.at(f"tiles-{uuid.uuid4().hex}")
     try:
-        cut = polygons.mapInArrow(functools.partial(write_runs, own, options), from_arrow_schema(RUN)).toArrow()
+        numbered = polygons.toDF(*map(str, range(len(schema))))  # mapInArrow reads a dot in a column's name as one in a struct
+        cut = numbered.mapInArrow(functools.partial(_cut, own, options, schema.names), from_arrow_schema(RUN)).toArrow()
         index = _encode(spark, cut, own, options)
         bounds = _bounds(index, options)
         stats = LayerStats(options.layer_names, fields)
-        stats.merge(map(json.loads, cut["stats"].to_pylist()))
+        stats.merge(map(json.loads, cut["stats"].drop_null().to_pylist()))
         told = archive_metadata(options, stats.tilestats(), metadata)
         with tempfile.TemporaryDirectory(prefix="terradrift-blobs-") as folder:
             archive = write_archive(out, *places(index, own, Path(folder)), bounds, told)
@@ -102,6 +103,10 @@ def export_pmtiles(
     )
 
 
+def _cut(work: Store, options: TileOptions, names: list[str], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    return write_runs(work, options, (batch.rename_columns(names) for batch in batches))
+
+
 def _encode(spark: SparkSession, cut: pa.Table, work: Store, options: TileOptions) -> pa.Table:
     """Encode all tiles into files of `work`; the index of those files."""
     ranges = tile_ranges(cut, RANGES_A_CORE * spark.sparkContext.defaultParallelism)
@@ -109,16 +114,16 @@ def _encode(spark: SparkSession, cut: pa.Table, work: Store, options: TileOption
         return INDEX.empty_table()
     first, end = zip(*ranges, strict=True)
     frame = spark.createDataFrame(pa.table({"first": pa.array(first, pa.int64()), "end": pa.array(end, pa.int64())}))
-    function = functools.partial(_encode_ranges, options, work, cut["file"].to_pylist())
+    function = functools.partial(_encode_ranges, options, work, cut.select(["file", "first", "last"]))
     parts = frame.mapInArrow(function, from_arrow_schema(PART)).toArrow()["part"].to_pylist()
     return read_index(work, parts)
 
 
 def _encode_ranges(
-    options: TileOptions, work: Store, files: list[str], batches: Iterable[pa.RecordBatch]
+    options: TileOptions, work: Store, files: pa.Table, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    runs = open_runs(work, files)
-    ranges = (TileRange(*row.values()) for batch in batches for row in batch.to_pylist())
+    ranges = [TileRange(*row.values()) for batch in batches for row in batch.to_pylist()]
+    runs = open_runs(work, files, ranges)
     pairs = (rows for tiles in ranges if (rows := read_range(runs, tiles)) is not None)
     yield pa.RecordBatch.from_pydict({"part": [write_part(work, encode_tiles(pairs, options))]}, PART)
 
