@@ -124,7 +124,7 @@ class RunFolder:
         found, records = published(self.records)
         files = {key: value.sha256 for key, value in found.items()}
         document = {**manifest, "run_id": self.run_id, "score_id": self.score_id, "files": files}
-        self.records.store.put("run.json", seal(document | {"records": records.told()}))
+        self.records.store.put("run.json", seal(document | {"records": records.told()}, indent=1))
         self.point()
 
     def clean_work(self) -> None:

@@ -39,6 +39,7 @@ class TileRecord:
     n_bad_norm: int
     missing_objects: int
     absent_years: int
+    forbidden_objects: int
     attempts: int
     seconds: float
     bytes_read: int
@@ -109,11 +110,10 @@ class ScoreLedger(Ledger):
         del facts["objects"]
         self.write(tile.tile_id, tile.objects, **facts)
 
-    def finished(self) -> Iterator[str]:
-        """Ids of the tiles with a record of success."""
-        for record in self.trusted():
-            if record.get("state") in ("done", "empty") and record.get("tile_id") == record["name"]:
-                yield record["name"]
+
+def is_finished(record: Mapping[str, Any]) -> bool:
+    """Whether a record is that of a tile which need not be scored again."""
+    return record.get("state") in ("done", "empty") and record.get("tile_id") == record["name"]
 
 
 def is_there(objects: Objects, sizes: Mapping[str, int]) -> bool:

@@ -24,6 +24,7 @@ from terradrift.ledger import WORK, RunFolder, code_version, identity
 from terradrift.mosaic import ReadReport
 from terradrift.planning import Plan
 from terradrift.raster_template import RasterArray
+from terradrift.records import is_finished
 from terradrift.score_store import CHANGED, DECOY_ARRAYS, Q, RasterStore, raster_store, score_arrays
 from terradrift.sealed import seal, unseal
 
@@ -80,11 +81,23 @@ class Run:
         """Take the report of a stage back: it is about to run again."""
         self.folder.records.store.delete(_report(stage))
 
+    @cached_property
+    def sound(self) -> dict[str, bool]:
+        """Records of the scores whose objects are there, by name: whether each is that of a finished tile.
+
+        Read once, for there may be millions: who holds the lock is alone to write them, and then calls `look_again`.
+        """
+        return {record["name"]: is_finished(record) for record in self.folder.ledger.trusted()}
+
+    def look_again(self) -> None:
+        """Records of the scores were written since they were read."""
+        self.__dict__.pop("sound", None)
+
     def unfinished(self) -> pa.Table:
         """Tiles without a record of success, those that read most first: columns seq, row, col."""
         plan = self.plan
         keys = plan.rows * KEY_BASE + plan.cols
-        found = (_TILE_ID.fullmatch(name) for name in self.folder.ledger.finished())
+        found = (_TILE_ID.fullmatch(name) for name, finished in self.sound.items() if finished)
         done = [int(name[1]) * KEY_BASE + int(name[2]) for name in found if name]
         open_ = np.flatnonzero(~np.isin(keys, np.array(done, np.int64)))
         order = open_[np.argsort(-plan.read_pixels[open_], kind="stable")]
@@ -99,6 +112,13 @@ def _report(stage: str) -> str:
 def open_run(plan: Plan, *, allow_partial: bool = False) -> Run:
     """Name the run from parameters, input and code, and write the templates of its rasters."""
     run = Run(plan, run_folder(plan), allow_partial)
+    write_templates(run)
+    return run
+
+
+def write_templates(run: Run) -> None:
+    """Write the templates of a run's rasters that are not there."""
+    plan = run.plan
     attributes: dict[str, Any] = {"title": "terradrift scores", "source": plan.mosaic.url.split("?")[0]}
     if plan.mosaic.attribution:
         attributes["attribution"] = plan.mosaic.attribution
@@ -108,7 +128,6 @@ def open_run(plan: Plan, *, allow_partial: bool = False) -> Run:
         run.scores.create(score_arrays(plan.recipe, plan.params.scores.overviews), plan.years, plan.recipe.bands, attributes)
     if run.decision.store.size("zarr.json") is None:
         run.decision.create(decision_arrays(plan), attributes=attributes | {"title": "terradrift change"})
-    return run
 
 
 def decision_arrays(plan: Plan) -> tuple[RasterArray, ...]:

@@ -51,11 +51,14 @@ def objects_from_json(found: Any) -> dict[str, Written | str]:
     return {key: Written(**value) if isinstance(value, dict) else str(value) for key, value in dict(found or {}).items()}
 
 
-def seal(document: Mapping[str, Any]) -> bytes:
-    """A JSON document with the hash of its other members; equal documents are equal bytes."""
+def seal(document: Mapping[str, Any], indent: int | None = None) -> bytes:
+    """A JSON document with the hash of its other members; equal documents are equal bytes.
+
+    indent: of what people read; without, it is written and read in a tenth of the time.
+    """
     plain = json.loads(json.dumps(document, default=str))  # as it will be read: numbers that are names sort as text
     body = {name: value for name, value in plain.items() if name != SEAL}
-    return _text(body | {SEAL: hashlib.sha256(_text(body)).hexdigest()})
+    return _text(body | {SEAL: hashlib.sha256(_text(body)).hexdigest()}, indent)
 
 
 def unseal(data: bytes | None) -> dict[str, Any] | None:
@@ -64,11 +67,12 @@ def unseal(data: bytes | None) -> dict[str, Any] | None:
         document = json.loads(data or b"")
     except (ValueError, RecursionError):
         return None
-    if not isinstance(document, dict) or seal(document) != data:
+    indent = 1 if data and data.startswith(b"{\n") else None
+    if not isinstance(document, dict) or seal(document, indent) != data:
         return None
     del document[SEAL]
     return document
 
 
-def _text(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, indent=1, sort_keys=True).encode()
+def _text(document: Mapping[str, Any], indent: int | None = None) -> bytes:
+    return json.dumps(document, indent=indent, sort_keys=True).encode()

@@ -70,7 +70,7 @@ def forget_damaged(run: Run) -> None:
     if run.report("score_tiles") is not None and len(run.unfinished()):
         _forget_from(run, "score_tiles")
     for ledger in (run.folder.ledger, run.folder.records, run.folder.work_records):
-        trusted = {record["name"] for record in ledger.trusted()}
+        trusted = run.sound if ledger is run.folder.ledger else {record["name"] for record in ledger.trusted()}
         for name in ledger.names():
             if name in trusted:
                 continue

@@ -18,7 +18,7 @@ from terradrift.params import load_params
 from terradrift.planning import Plan, plan_run
 from terradrift.preflight import check_room
 from terradrift.records import OTHER_RECORDS, TILE_RECORDS
-from terradrift.run import Run, check_norms, open_run, run_folder
+from terradrift.run import Run, check_norms, open_run, run_folder, write_templates
 from terradrift.spark.detect_changes import BY_ITSELF, STAGES, detect_changes
 from terradrift.spark.progress import watch
 from terradrift.spark.session import FAST_START, explained, is_local, spark_session
@@ -50,8 +50,9 @@ def run_job(run_file: Path, *, master: str | None = None, resume: bool = True, a
             print_summary(read_manifest(folder), folder.url, console)
             console.print("nothing to do: this run was finished before; --fresh does it again")
             return
-        check_room(Run(plan, folder))
-        run = open_run(plan, allow_partial=allow_partial)
+        run = Run(plan, folder, allow_partial)
+        check_room(run)
+        write_templates(run)
         conf = FAST_START if plan.n_tiles <= SMALL_RUN_TILES and is_local(master) else {}
         with spark_session("terradrift detect_changes", master, conf) as spark, watch(spark) as progress, explained():
             waited = {"plan": planned - started, "Spark's start": time.monotonic() - planned}
