@@ -50,7 +50,8 @@ def spark() -> Iterator[SparkSession]:
     """One Spark for the whole run: two tasks at a time, each tried up to four times."""
     from terradrift.spark.session import FAST_START, spark_session
 
-    with spark_session("terradrift tests", "local[2,4]", {**FAST_START, "spark.sql.shuffle.partitions": "2"}) as session:
+    conf = {**FAST_START, "spark.sql.shuffle.partitions": "2", "spark.eventLog.enabled": "false"}
+    with spark_session("terradrift tests", "local[2,4]", conf) as session:
         yield session
 
 

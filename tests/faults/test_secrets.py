@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import subprocess
 import sys
@@ -33,6 +34,15 @@ CANARIES = {
     "NETRC_LINE": "machine host login me password canary12",
 }
 """What stands in the environment of every process; twelve secrets."""
+
+SETTINGS = {
+    "spark.hadoop.fs.s3a.secret.key": "canary13",
+    "spark.executorEnv.SIGNED": "https://host/a?X-Amz-Credential=me&X-Amz-Signature=canary14",
+    "spark.executorEnv.SHARED": "https://host/a?sv=1&sig=canary15",
+    "spark.executorEnv.PROXY": "http://user:canary16@host:3128",
+    "spark.hadoop.fs.azure.account.key.host": "canary17",
+}
+"""What stands in Spark's settings; five more."""
 
 pytestmark = [pytest.mark.whole, pytest.mark.slow]
 
@@ -67,6 +77,9 @@ def environment(s3: str, folder: Path) -> dict[str, str]:
     lines = [
         "spark.eventLog.enabled true",
         f"spark.eventLog.dir file://{folder / 'events'}",
+        "spark.eventLog.compress false",
+        "spark.eventLog.rolling.enabled false",
+        *(f"{name} {value}" for name, value in SETTINGS.items()),
         f"spark.local.dir {folder / 'local'}",
     ]
     (folder / "conf" / "spark-defaults.conf").write_text("\n".join(lines))
@@ -99,6 +112,15 @@ def places_with_a_secret(*texts: bytes, folder: Path) -> list[str]:
     return found + [str(path) for path in files if b"canary" in path.read_bytes()]
 
 
+def jobs_without_a_name(log: Path) -> int:
+    """Of a Spark event log."""
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    jobs = [event["Properties"] for event in events if event["Event"] == "SparkListenerJobStart"]
+    names = {job.get("spark.job.description") for job in jobs}
+    assert {"score tiles", "merge polygons across seams", "refine polygons", "write vector tiles", "summarize"} <= names
+    return sum("spark.job.description" not in job for job in jobs)
+
+
 def test_a_whole_job_writes_no_secret_and_listens_to_nobody(s3: str, tmp_path: Path, tally: Callable[..., None]) -> None:
     process = subprocess.Popen(
         [COMMAND, "run", run_file(tmp_path), "--master", "local[2,4]"],
@@ -113,7 +135,9 @@ def test_a_whole_job_writes_no_secret_and_listens_to_nobody(s3: str, tmp_path: P
             continue
     out, err = process.communicate()
     assert process.returncode == 0, err.decode()
-    assert any((tmp_path / "events").iterdir())
+    (tmp_path / "conf" / "spark-defaults.conf").unlink()  # where they came from
+    (events,) = (tmp_path / "events").iterdir()
+    assert jobs_without_a_name(events) == 0
     found = places_with_a_secret(out, err, folder=tmp_path)
     searched = 2 + len([path for path in tmp_path.rglob("*") if path.is_file()])
     tally("R12", searched - len(found), len(found))

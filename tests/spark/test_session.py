@@ -13,6 +13,7 @@ import pytest
 
 from terradrift.errors import SetupError
 from terradrift.spark import session as sessions
+from terradrift.spark.event_log import event_log, events_folder
 from terradrift.spark.session import LOCAL_MASTER, SETTINGS, executor_error, sedona_packages, spark_session
 
 if TYPE_CHECKING:
@@ -163,6 +164,24 @@ def test_jars_that_cannot_be_fetched_are_one_line(tmp_path: Path) -> None:
     assert ran.stdout == ""
 
 
+def test_the_event_log_lies_in_a_folder_of_the_user_s_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    folder = events_folder()
+    assert event_log({"spark.eventLog.enabled": "false"}) == event_log({"spark.eventLog.dir": "file:/x"}) == {}
+    assert not folder.exists()
+    for _ in range(2):
+        assert event_log({}) == {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder.as_uri()}
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o750)
+    assert event_log({}) == {}, "others could read it"
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    assert event_log({}) == {}, "somebody leads it elsewhere"
+    folder.unlink()
+    folder.write_text("a file")
+    assert event_log({}) == {}
+
+
 @pytest.mark.slow
 def test_spark_submit_has_the_last_word(tmp_path: Path) -> None:
     job = tmp_path / "job.py"
@@ -172,15 +191,20 @@ def test_spark_submit_has_the_last_word(tmp_path: Path) -> None:
         "with spark_session('job', 'local[7]', wishes) as spark:\n"
         "    conf = spark.sparkContext.getConf()\n"
         "    row = spark.sql('SELECT ST_AsText(ST_Point(1, 2)) AS point').first()\n"
-        "    keys = ('spark.sql.session.timeZone', 'spark.task.maxFailures', 'spark.driver.bindAddress')\n"
+        "    keys = ('spark.sql.session.timeZone', 'spark.task.maxFailures', 'spark.driver.bindAddress', 'spark.eventLog.dir')\n"
         "    print(row.point, spark.sparkContext.master, *map(conf.get, keys), sep='|')\n"
     )
     import pyspark
 
     command = [Path(pyspark.__file__).parent / "bin" / "spark-submit", "--properties-file", "conf/spark-defaults.conf"]
     command += ["--master", "local[1]", "--driver-java-options", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC", job]
-    environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    environment = os.environ | {
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "TMPDIR": str(tmp_path),
+    }
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=240)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines()[-1] == "POINT (1 2)|local[1]|UTC|3|127.0.0.1"
+    assert ran.stdout.splitlines()[-1] == f"POINT (1 2)|local[1]|UTC|3|127.0.0.1|{(tmp_path / events_folder().name).as_uri()}"
+    assert list((tmp_path / events_folder().name).iterdir())
     assert " WARN " not in ran.stderr

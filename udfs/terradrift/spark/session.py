@@ -19,7 +19,8 @@ from pyspark.errors import PySparkException
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
-from terradrift.errors import DamagedError, InputError, SetupError, StoreError, TerradriftError
+from terradrift.errors import ChangedError, DamagedError, InputError, SetupError, StoreError, TerradriftError
+from terradrift.spark.event_log import event_log
 from terradrift.spark.java import Jvm, explain, find_java
 
 # Spark's minor release -> Sedona, and the geotools-wrapper that goes with it (projections, subdivision).
@@ -28,6 +29,9 @@ SEDONA = {
 }
 
 LOCAL_MASTER = "local[*,4]"  # plain local[*] never runs a failed task again
+
+REDACTED = "(?i)secret|passw|token|credential|signature|authorization|(access|account|api|private)[._-]?key|[?&]sig=|://[^/@]*@"
+"""Names and values of settings that Spark's logs leave out: its own default, signed URLs, and keys under more names."""
 
 SETTINGS = MappingProxyType(
     {
@@ -41,6 +45,7 @@ SETTINGS = MappingProxyType(
         "spark.python.daemon.module": "terradrift.spark.daemon",  # workers are forked with everything loaded
         "spark.locality.wait": "0s",  # tiles come from object storage: no node is nearer
         "spark.driver.memory": "2g",
+        "spark.redaction.regex": REDACTED,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         # Spark runs one task a core; libraries that start their own threads would fight over the cores.
@@ -113,7 +118,7 @@ def explained() -> Iterator[None]:
         yield
     except PySparkException as error:
         name, _, message = executor_error(error).partition(": ")
-        for known in (InputError, StoreError, DamagedError):
+        for known in (InputError, StoreError, DamagedError, ChangedError):
             if name.rpartition(".")[2] == known.__name__:
                 raise known(message) from error
         raise
@@ -135,6 +140,7 @@ def _start(app_name: str, master: str | None, conf: Mapping[str, str]) -> SparkS
     PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
     jvm = None if submitted or SparkContext._gateway else Jvm(settings)
     try:
+        settings |= event_log(settings | dict(SparkConf(_jvm=jvm and jvm.gateway.jvm).getAll()))  # spark-defaults.conf too
         SparkContext(conf=SparkConf().setAll(list(settings.items())), gateway=jvm and jvm.gateway)
         session = _with_sedona(SparkSession.builder.getOrCreate())
     except (Py4JError, PySparkException) as error:

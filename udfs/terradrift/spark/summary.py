@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from terradrift.records import Ledger
+from terradrift.spark.arrow_tasks import describe
 from terradrift.spark.parts import read_frame
 from terradrift.stage_names import in_order
 
@@ -31,6 +32,7 @@ class Summary:
 
 def summarize(spark: SparkSession, ledger: Ledger, crs: str) -> Summary:
     """Read the published polygons."""
+    describe(spark, "summarize")
     polygons = read_frame(spark, ledger, "tables/change_polygons")
     years = polygons.groupBy(F.col("year_mode").alias("year")).agg(
         F.count("*").alias("n"), (F.sum("area_m2") / 10_000).alias("hectares")
