@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from terradrift.cost import DEFAULT_UNITS, Prices, UnitCosts, cost
 from terradrift.estimate import estimate
@@ -72,7 +73,7 @@ def print_plan(d: dict[str, Any], console: Console) -> None:
         "cost": cost_text(d["cost"]),
     }
     for name, text in rows.items():
-        table.add_row(name, text)
+        table.add_row(name, Text(text))
     console.print(table)
     for warning in d["warnings"]:
         console.print(f"warning: {warning}", markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from terradrift.errors import InputError, TerradriftError
 from terradrift.ledger import latest_run
@@ -46,9 +47,11 @@ def print_rows(frame: DataFrame, console: Console) -> None:
     if not frame.columns:
         return
     rows = frame.limit(MAX_ROWS + 1).collect()
-    table = Table(*frame.columns)
+    table = Table()
+    for name in frame.columns:  # as Text: names and values of foreign files may look like markup
+        table.add_column(Text(name))
     for row in rows[:MAX_ROWS]:
-        table.add_row(*(_text(value) for value in row))
+        table.add_row(*(Text(_text(value)) for value in row))
     console.print(table)
     if len(rows) > MAX_ROWS:
         console.print(f"the first {MAX_ROWS} rows")
@@ -74,7 +77,7 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return (text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…").replace("[", "\\[")
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
 def _statements() -> Iterator[str]:

@@ -87,6 +87,7 @@ def print_tiles(report: TileReport, archive: Path, console: Console) -> None:
         f"{archive}: {report.polygons:,} polygons in {report.tiles:,} tiles, {report.size:,} bytes",
         soft_wrap=True,
         highlight=False,
+        markup=False,
     )
     lines = Table(*("zoom", "features", "dropped", "largest tile, kB"), box=None, header_style="")
     for column in lines.columns:
