@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pandas as pd
 import pytest
 import yaml
 
 import terradrift as td
-from servers import KEY, REGION, SECRET, moto
+from servers import KEY, REGION, SECRET, client, moto
 from terradrift.cli import main
 from terradrift.store import open_store
 
@@ -32,10 +31,7 @@ pytestmark = pytest.mark.slow
 def environment() -> Iterator[dict[str, str]]:
     with moto() as endpoint:
         keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
-        client = boto3.client(
-            "s3", endpoint_url=endpoint, aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name=REGION
-        )
-        client.create_bucket(Bucket=BUCKET)
+        client(endpoint).create_bucket(Bucket=BUCKET)
         yield {"AWS_ENDPOINT_URL": endpoint, **keys}
 
 
