@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from proxy import Answer, Proxy, Rule, say
 
 import plain_job
 import terradrift as td
 from mosaics import unit_codes, write_mosaic
+from proxy import Answer, Proxy, Rule, say
 from servers import VERSITYGW, moto, sign_in, upload, versitygw
 from terradrift.cli import main
 from terradrift.errors import InputError, StoreError
