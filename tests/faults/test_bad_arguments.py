@@ -140,16 +140,19 @@ sys.exit(main())
 """
 
 
+PROCESSES = [
+    (["run", "run.yaml"], "tile_size: 48 is not"),
+    (["plan", "run.yaml", "--json"], "tile_size: 48 is not"),
+    (["run", "none.yaml"], "found no such file"),
+    (["sql", "out", "SELECT 1"], "found no finished run"),
+    (["tiles", "run.yaml", "o.pmtiles"], "not Parquet"),
+    (["run", "run.yaml", "--fast"], "--fast"),
+]
+
+
 @pytest.mark.parametrize(
     ("argv", "expected"),
-    [
-        (["run", "run.yaml"], "tile_size: 48 is not"),
-        (["plan", "run.yaml", "--json"], "tile_size: 48 is not"),
-        (["run", "none.yaml"], "found no such file"),
-        (["sql", "out", "SELECT 1"], "found no finished run"),
-        (["tiles", "run.yaml", "o.pmtiles"], "not Parquet"),
-        (["run", "run.yaml", "--fast"], "--fast"),
-    ],
+    [case if number == 0 else pytest.param(*case, marks=pytest.mark.whole) for number, case in enumerate(PROCESSES)],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_process_says_one_line_and_starts_no_java(room: Room, argv: list[str], expected: str) -> None:

@@ -8,23 +8,32 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pyarrow.dataset as ds
 import pytest
 import yaml
 
+import finished
 import terradrift as td
+from terradrift.params import params_from
+from terradrift.run import open_run
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 COMMAND = Path(sys.executable).with_name("terradrift")
 FAST_JAVA = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 TABLES = ("raw_polygons", "change_polygons", "polygon_parts", "thresholds", "zones", "gaps")
-CORES = 2
+CORES, TILES = 2, 25
+RUN_SECONDS = 600
+"""After which a run hangs."""
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +66,7 @@ class Place:
             "tile_size": 32,
             "change": {"detector": "bitemporal", "threshold": {"score": 0.15}},
             "polygons": {"min_pixels": 2},
-            "maps": {"pmtiles": False, "cog": False},
+            "maps": {"min_zoom": 10, "max_zoom": 11},
         }
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(settings))
@@ -65,14 +74,11 @@ class Place:
 
     def records(self, name: str) -> dict[str, int]:
         """When the record of each finished tile was written."""
-        return {path.name: path.stat().st_mtime_ns for path in (self.folder / name).glob("scores/*/_ledger/**/r*_c*.json")}
+        return tile_records(self.folder / name)
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    place = Place(tmp_path_factory.mktemp("kills"))
-    td.write_scene(place.folder / "scene", kind="tropical", size=160, years=5, seed=3, chunk=32, shard=64)
-    return place
+def tile_records(out: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in out.glob("scores/*/_ledger/**/r*_c*.json")}
 
 
 def environment() -> dict[str, str]:
@@ -80,13 +86,13 @@ def environment() -> dict[str, str]:
 
 
 def results(out: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Tables, sorted, and all objects of the rasters."""
+    """Tables, sorted, and all objects of rasters and maps."""
     run: Any = td.open_run(out).folder
     tables = {}
     for name in TABLES:
         rows = ds.dataset(str(run.path) + f"/tables/{name}", format="parquet", exclude_invalid_files=True).to_table().to_pandas()
         tables[name] = rows.sort_values(list(rows.columns[:2]), ignore_index=True).to_dict("list")
-    kept = ("scores.zarr", "change.zarr")
+    kept = ("scores.zarr", "change.zarr", "maps")
     files = [path for path in out.rglob("*") if path.is_file() and any(name in path.parts for name in kept)]
     return tables, {str(path.relative_to(out)): path.read_bytes() for path in files}
 
@@ -96,71 +102,6 @@ def differences(one: Any, other: Any) -> list[str]:
     found = [name for name in TABLES if repr(one[0][name]) != repr(other[0][name])]
     keys = one[1].keys() | other[1].keys()
     return found + sorted(key for key in keys if one[1].get(key) != other[1].get(key))
-
-
-@pytest.fixture(scope="module")
-def clean(place: Place) -> Any:
-    """What a run that nobody disturbs gives."""
-    ran = subprocess.run(
-        [COMMAND, "run", place.run_file("clean"), "--master", "local[2,4]"],
-        env=environment(), capture_output=True, text=True, check=False, timeout=1500,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
-    found = results(place.folder / "clean")
-    assert len(found[0]["change_polygons"]["change_id"]) > 20
-    return found
-
-
-# --- drivers ------------------------------------------------------------------------------------------------------------
-
-
-def kill_tree(process: subprocess.Popen[Any]) -> None:
-    """SIGKILL a process and its Java at once: the driver is both."""
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for member in family:
-        if member.pid == process.pid or "java" in member.name():
-            try:
-                member.kill()
-            except psutil.NoSuchProcess:
-                continue
-    process.wait(60)
-    psutil.wait_procs(family, timeout=60)  # workers end by themselves when their driver is gone
-
-
-def killed_run(place: Place, name: str, moment: Callable[[], bool]) -> bool:
-    """Start a run and kill its driver at a moment; whether it was killed before it ended."""
-    process = subprocess.Popen(
-        [COMMAND, "run", place.run_file(name), "--master", f"local[{CORES},4]"],
-        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    while process.poll() is None and not moment():
-        try:
-            process.wait(0.02)
-        except subprocess.TimeoutExpired:
-            continue
-    if process.poll() is not None:
-        return False
-    kill_tree(process)
-    return True
-
-
-def finish(place: Place, name: str, workers: int = 0) -> int:
-    """Run to the end, killing so many Python workers as tiles are done; how many were."""
-    already, killed = len(place.records(name)), 0
-    process = subprocess.Popen(
-        [COMMAND, "run", place.run_file(name), "--master", f"local[{CORES},4]"],
-        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    while process.poll() is None:
-        if killed < workers and len(place.records(name)) > already + killed:
-            killed += kill_one(process.pid, "worker", random.Random(killed))
-        try:
-            process.wait(0.02)
-        except subprocess.TimeoutExpired:
-            continue
-    assert process.stderr is not None
-    assert process.returncode == 0, process.stderr.read()
-    return killed
 
 
 def kill_one(driver: int, kind: str, rng: random.Random) -> bool:
@@ -188,56 +129,36 @@ def victims(driver: int, kind: str) -> list[psutil.Process]:
     return found
 
 
-def check_after_driver_kill(
-    place: Place, clean: Any, tally: Callable[..., None], name: str, tiles: int, workers: int = 0
+# --- of `make test`: the session and the finished run that all tests share ------------------------------------------------
+
+
+def test_a_python_worker_is_killed_and_the_run_goes_on(
+    spark: SparkSession, finished_run: Path, tmp_path: Path, tally: Callable[..., None]
 ) -> None:
-    """Kill when so many tiles are done; the next run, workers of which are killed, keeps all that were and ends with the same."""
-    assert killed_run(place, name, lambda: len(place.records(name)) >= tiles)
-    kept = place.records(name)
-    assert not (place.folder / name / "latest.json").exists()
-    killed = 1 + finish(place, name, workers)
-    after = place.records(name)
-    redone = sum(after[tile] != kept[tile] for tile in kept)
-    found = differences(clean, results(place.folder / name))
-    tally("R2", 0 if found else killed, killed if found else 0)
-    tally("R3", not found, bool(found))
-    tally("R4", redone == 0, redone != 0)  # what is recorded is kept; what was in flight is not recorded
-    assert (found, redone) == ([], 0)
+    from terradrift.spark.detect_changes import detect_changes
 
+    settings = finished.settings(finished_run) | {"output": str(tmp_path / "out")}
+    ended, killed = threading.Event(), [0]
 
-def test_a_driver_is_killed_then_a_worker_and_the_run_goes_on(place: Place, clean: Any, tally: Callable[..., None]) -> None:
-    check_after_driver_kill(place, clean, tally, "driver", 9, 1)
+    def kill() -> None:
+        while not ended.wait(0.02):
+            if killed[0] < min(2, len(tile_records(tmp_path / "out"))):
+                killed[0] += kill_one(os.getpid(), "worker", random.Random(killed[0]))
 
-
-@pytest.mark.whole
-@pytest.mark.parametrize("tiles", [1, 5, 9, 16, 20, 24])
-def test_a_driver_is_killed_when_so_many_tiles_are_done(place: Place, clean: Any, tally: Callable[..., None], tiles: int) -> None:
-    check_after_driver_kill(place, clean, tally, f"driver{tiles}", tiles)
-
-
-@pytest.mark.whole
-@pytest.mark.parametrize("seed", range(6))
-def test_a_driver_is_killed_after_its_scores(place: Place, clean: Any, tally: Callable[..., None], seed: int) -> None:
-    """At a random moment of the stages after: polygons, tables, maps, publication."""
-    name, rng = f"late{seed}", random.Random(seed)
-    begun: list[float] = []
-    wait = threading.Event()
-
-    def moment() -> bool:
-        if len(place.records(name)) < 25:
-            return False
-        begun.append(0)
-        return wait.wait(rng.uniform(0, 12)) or True
-
-    was_killed = killed_run(place, name, moment)
-    finish(place, name)
-    found = differences(clean, results(place.folder / name))
-    tally("R2", was_killed and not found, bool(found))
-    tally("R3", not found, bool(found))
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        detect_changes(spark, open_run(td.plan(params_from(settings))))
+    finally:
+        ended.set()
+        thread.join()
+    found = differences(results(finished_run / "out"), results(tmp_path / "out"))
+    tally("R2", 0 if found else killed[0], killed[0] if found else 0)
+    assert killed[0] > 0
     assert found == []
 
 
-# --- workers and executors ----------------------------------------------------------------------------------------------
+# --- a session in which runs come one after another ------------------------------------------------------------------------
 
 
 @dataclass
@@ -245,14 +166,24 @@ class Session:
     """A driver that runs what it is told, and what can be killed of it."""
 
     process: subprocess.Popen[str]
+    log: Path
     ended: threading.Event = field(default_factory=threading.Event)
     answers: list[str] = field(default_factory=list)
 
-    def run(self, run_file: str) -> None:
+    def begin(self, run_file: str) -> None:
         assert self.process.stdin is not None
         self.ended.clear()
         self.process.stdin.write(f"{run_file}\n")
         self.process.stdin.flush()
+
+    def run(self, run_file: str) -> None:
+        """To its end, which is a good one."""
+        self.begin(run_file)
+        assert self.ended.wait(RUN_SECONDS)
+        self.check()
+
+    def check(self) -> None:
+        assert self.answers[-1] == "ended 0", self.log.read_text()[-5000:]
 
     def listen(self) -> None:
         assert self.process.stdout is not None
@@ -260,68 +191,174 @@ class Session:
             if line.startswith(("ready", "ended")):
                 self.answers.append(line.strip())
                 self.ended.set()
+        self.answers.append("gone")
         self.ended.set()
 
 
 @contextmanager
-def session(master: str) -> Iterator[Session]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, master],
-        env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    held = Session(process)
+def session(master: str, log: Path) -> Iterator[Session]:
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, master],
+            env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+        )  # fmt: skip
+    held = Session(process, log)
     threading.Thread(target=held.listen, daemon=True).start()
     try:
-        assert held.ended.wait(900)
-        assert held.answers == ["ready"]
+        assert held.ended.wait(RUN_SECONDS)
+        assert held.answers == ["ready"], log.read_text()[-5000:]
         yield held
     finally:
-        if process.stdin is not None:
-            process.stdin.close()
+        assert process.stdin is not None
+        process.stdin.close()
         try:
             process.wait(60)
         except subprocess.TimeoutExpired:
             kill_tree(process)
 
 
-def run_with_kills(held: Session, place: Place, name: str, kind: str, kills: int, rng: random.Random) -> int:
-    """A run of which `kills` processes are killed, each after some more tiles are done; how many were."""
-    held.run(place.run_file(name))
-    killed, marks = 0, sorted(rng.sample(range(1, 24), kills))
-    while not held.ended.wait(0.02):
-        if killed < kills and len(place.records(name)) >= marks[killed]:
-            killed += kill_one(held.process.pid, kind, rng)
-    return killed
+def kill_tree(process: subprocess.Popen[Any]) -> None:
+    """SIGKILL a process and its Java at once: the driver is both."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            if member.pid == process.pid or "java" in member.name():
+                member.kill()
+    process.wait(60)
+    psutil.wait_procs(family, timeout=60)  # workers end by themselves when their driver is gone
 
 
-def check_runs(held: Session, place: Place, clean: Any, tally: Callable[..., None], kind: str, runs: int, kills: int) -> None:
-    total = 0
-    for number in range(runs):
-        name = f"{kind}{number}"
-        killed = run_with_kills(held, place, name, kind, kills, random.Random(number))
-        total += killed
-        assert held.answers[-1] == "ended 0"
-        found = differences(clean, results(place.folder / name))
-        tally("R2", 0 if found else killed, killed if found else 0)
-        tally("R3", not found, bool(found))
-        attempts = sum(
-            json.loads(path.read_text()).get("attempts", 1)
-            for path in (place.folder / name).glob("scores/*/_ledger/**/r*_c*.json")
-        )
-        again = attempts - len(place.records(name))
-        tally("R4", again <= CORES * killed, again > CORES * killed)
-        assert found == []
-        assert again <= CORES * killed
-    assert total >= runs * kills / 2  # most of them landed
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = Place(tmp_path_factory.mktemp("kills"))
+    td.write_scene(place.folder / "scene", kind="tropical", size=160, years=5, seed=3, chunk=32, shard=64)
+    return place
+
+
+@pytest.fixture(scope="module")
+def local(place: Place) -> Iterator[Session]:
+    with session(f"local[{CORES},8]", place.folder / "local.log") as held:
+        yield held
+
+
+@pytest.fixture(scope="module")
+def clean(place: Place, local: Session) -> Any:
+    """What a run that nobody disturbs gives."""
+    local.run(place.run_file("clean"))
+    found = results(place.folder / "clean")
+    assert len(found[0]["change_polygons"]["change_id"]) > 20
+    assert len(place.records("clean")) == TILES
+    return found
+
+
+# --- drivers ------------------------------------------------------------------------------------------------------------
+
+Moment = Callable[[Path], bool]
+"""Whether a run has come so far, from its output."""
+
+
+def tiles_done(count: int) -> Moment:
+    return lambda out: len(tile_records(out)) >= count
+
+
+def is_there(pattern: str) -> Moment:
+    return lambda out: next(out.glob(pattern), None) is not None
+
+
+MOMENTS: dict[str, Moment] = {
+    **{f"{count} tiles": tiles_done(count) for count in (1, 5, 9, 14, 19, 24)},
+    "scored": is_there("runs/*/_work/score_tiles.json"),
+    "some fragments": is_there("runs/*/_work/fragments/*.parquet"),
+    "merged": is_there("runs/*/_work/_records/merged_polygons.json"),
+    "polygons": is_there("runs/*/_work/polygonize_changes.json"),
+    "a raw table": is_there("runs/*/tables/raw_polygons/*.parquet"),
+    "a table": is_there("runs/*/tables/change_polygons/*.parquet"),
+    "tables": is_there("runs/*/_work/refine_polygons.json"),
+    "overviews": is_there("runs/*/_work/build_overviews.json"),
+    "some map": is_there("runs/*/maps/*"),
+    "maps": is_there("runs/*/_work/export_maps.json"),
+}
+"""In their order. Each run goes on where the one before was killed, and is killed at the next."""
+
+
+def killed_run(place: Place, name: str, moment: Moment) -> bool:
+    """Start a run and kill its driver at a moment; whether it was killed before it ended."""
+    process = subprocess.Popen(
+        [COMMAND, "run", place.run_file(name), "--master", f"local[{CORES},4]"],
+        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while process.poll() is None and not moment(place.folder / name):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)
+    if process.poll() is not None:
+        return False
+    kill_tree(process)
+    return True
 
 
 @pytest.mark.whole
-def test_many_python_workers_are_killed(place: Place, clean: Any, tally: Callable[..., None]) -> None:
-    with session(f"local[{CORES},8]") as held:
-        check_runs(held, place, clean, tally, "workers", 8, 4)
+def test_drivers_are_killed_one_after_another(place: Place, clean: Any, local: Session, tally: Callable[..., None]) -> None:
+    """What has a record when a driver dies is never done again; what was in flight has none."""
+    killed, kept = 0, {}
+    for reached in MOMENTS.values():
+        if reached(place.folder / "drivers"):  # two moments were one
+            continue
+        killed += killed_run(place, "drivers", reached)
+        assert not (place.folder / "drivers" / "latest.json").exists()
+        now = place.records("drivers")
+        redone = sum(now.get(tile) != kept[tile] for tile in kept)
+        tally("R4", redone == 0, redone != 0)
+        assert redone == 0
+        kept = now
+    local.run(place.run_file("drivers"))
+    found = differences(clean, results(place.folder / "drivers"))
+    tally("R2", 0 if found else killed, killed if found else 0)
+    tally("R3", not found, bool(found))
+    assert found == []
+    assert killed >= len(MOMENTS) - 4
+
+
+# --- workers and executors ----------------------------------------------------------------------------------------------
+
+
+def run_with_kills(held: Session, place: Place, name: str, kind: str, moments: Sequence[Moment], rng: random.Random) -> int:
+    """A run of which one process is killed at every moment; how many were."""
+    held.begin(place.run_file(name))
+    killed, deadline = 0, time.monotonic() + RUN_SECONDS
+    while not held.ended.wait(0.02):
+        assert time.monotonic() < deadline, held.log.read_text()[-5000:]
+        if killed < len(moments) and moments[killed](place.folder / name):
+            killed += kill_one(held.process.pid, kind, rng)
+    held.check()
+    return killed
+
+
+def check_runs(held: Session, place: Place, clean: Any, tally: Callable[..., None], kind: str, runs: int, kills: int) -> int:
+    """Runs, each with so many kills: all but one while tiles are scored, one later; gives how many landed."""
+    total = 0
+    for number in range(runs):
+        name, rng = f"{kind}{number}", random.Random(number)
+        moments = [tiles_done(count) for count in sorted(rng.sample(range(1, TILES), kills - 1))]
+        later = rng.choice(["scored", "some fragments", "polygons", "a table"])
+        killed = run_with_kills(held, place, name, kind, [*moments, MOMENTS[later]], rng)
+        total += killed
+        found = differences(clean, results(place.folder / name))
+        tally("R2", 0 if found else killed, killed if found else 0)
+        tally("R3", not found, bool(found))
+        records = (place.folder / name).glob("scores/*/_ledger/**/r*_c*.json")
+        again = sum(json.loads(path.read_text())["attempts"] for path in records) - TILES
+        tally("R4", again <= CORES * killed, again > CORES * killed)
+        assert found == []
+        assert again <= CORES * killed
+    return total
+
+
+@pytest.mark.whole
+def test_python_workers_are_killed(place: Place, clean: Any, local: Session, tally: Callable[..., None]) -> None:
+    assert check_runs(local, place, clean, tally, "worker", runs=12, kills=4) >= 44
 
 
 @pytest.mark.whole
 def test_executors_are_killed(place: Place, clean: Any, tally: Callable[..., None]) -> None:
-    with session(f"local-cluster[{CORES},1,1024]") as held:
-        check_runs(held, place, clean, tally, "executor", 6, 3)
+    with session(f"local-cluster[{CORES},1,1024]", place.folder / "cluster.log") as held:
+        assert check_runs(held, place, clean, tally, "executor", runs=6, kills=3) >= 14
