@@ -173,6 +173,21 @@ def test_a_run_that_could_not_be_published_leaves_the_pointer(
     assert latest_run(folder.root) == folder
 
 
+def test_what_killed_writers_left_goes_with_the_work(folder: RunFolder) -> None:
+    folder.publish({"counts": {}})
+    left = [folder.path / "maps" / ".a.tif.12-34.partial", folder.scores / "scores.zarr" / "0" / ".7.56-78.partial"]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+
+    def files() -> set[Path]:
+        return {path for path in Path(folder.root).rglob("*") if path.is_file() and folder.work not in path.parents}
+
+    kept = files() - set(left)
+    folder.clean_work()
+    assert files() == kept
+
+
 def test_a_pointer_goes_back_to_an_earlier_run(folder: RunFolder) -> None:
     earlier = RunFolder(folder.root, "5c0e", "0000")
     earlier.publish({})

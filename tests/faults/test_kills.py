@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 COMMAND = Path(sys.executable).with_name("terradrift")
 FAST_JAVA = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 TABLES = ("raw_polygons", "change_polygons", "polygon_parts", "thresholds", "zones", "gaps")
-CORES, TILES = 2, 25
+CORES, TILES = 2, 33
 RUN_SECONDS = 600
 """After which a run hangs."""
 
@@ -54,7 +54,7 @@ with spark_session("kills", sys.argv[1], {"spark.sql.shuffle.partitions": "2"}):
 
 @dataclass(frozen=True)
 class Place:
-    """A scene of 25 tiles and run files for it."""
+    """A scene of 33 tiles and run files for it."""
 
     folder: Path
 
@@ -266,7 +266,7 @@ def is_there(pattern: str) -> Moment:
 
 
 MOMENTS: dict[str, Moment] = {
-    **{f"{count} tiles": tiles_done(count) for count in (1, 5, 9, 14, 19, 24)},
+    **{f"{count} tiles": tiles_done(count) for count in (1, 7, 13, 19, 25, 32)},
     "scored": is_there("runs/*/_work/score_tiles.json"),
     "some fragments": is_there("runs/*/_work/fragments/*.parquet"),
     "merged": is_there("runs/*/_work/_records/merged_polygons.json"),

@@ -128,8 +128,10 @@ class RunFolder:
         self.point()
 
     def clean_work(self) -> None:
-        """Remove fragments, reports of stages and other intermediate objects."""
+        """Remove fragments, reports of stages and other intermediate objects, and what killed writers left half written."""
         self.records.store.clear(WORK)
+        for store in (self.ledger.store, self.records.store):
+            store.sweep()
 
     def point(self) -> None:
         """Make this run the latest, atomically."""

@@ -127,8 +127,8 @@ class Folder:
     def leftovers(self) -> list[tuple[str, int]]:
         return [
             (str(path.relative_to(self.root)), path.stat().st_size)
-            for ending in (PARTIAL, GUARD)
-            for path in sorted(self.root.rglob(f".*{ending}"))
+            for path in sorted(self.root.rglob(".*"))
+            if is_ours_on_the_way(path.name)
         ]
 
     def prune(self, prefix: str) -> None:
