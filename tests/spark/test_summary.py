@@ -56,4 +56,4 @@ def test_seconds_are_in_the_order_of_the_stages(tmp_path: Any) -> None:
     text = said(MANIFEST, tmp_path / "out" / "runs" / "1")
     (line,) = (line for line in text.splitlines() if "score_tiles" in line)
     assert [part.split()[0] for part in line.split(": ", 1)[1].split(", ")] == ["plan", *STAGE_NAMES]
-    assert f"report: terradrift report {tmp_path / 'out'}" in text
+    assert f"map: terradrift serve {tmp_path / 'out'}\nreport: terradrift report {tmp_path / 'out'}" in text

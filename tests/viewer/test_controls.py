@@ -46,12 +46,12 @@ def test_the_year_is_a_slider_that_shows_the_annual_scores(viewer: Viewer) -> No
     viewer.go(f"{HOME}&layer=score")
     slider = viewer.page.get_by_role("slider", name="Year", exact=True)
     assert slider.get_attribute("type") == "range"
-    assert slider.get_attribute("aria-valuetext") == viewer.page.locator(".year-now").inner_text() == f"{YEARS[0]} to {YEARS[-1]}"
+    assert slider.get_attribute("aria-valuetext") == viewer.page.locator(".year-now").inner_text() == "all years"
     note = viewer.page.locator(f"#{slider.get_attribute('aria-describedby')}")
-    assert note.inner_text().startswith("Change score is one picture of all years. Another year here shows: Difference to the")
+    assert note.inner_text() == "One picture of all years. Another year shows: Difference to the year before."
     slider.fill(str(YEARS[2]))
     viewer.wait()
-    assert note.inner_text() == ""
+    assert note.inner_text() == f"Difference to the year before, {YEARS[2]}."
     assert (said(viewer, "layer"), said(viewer, "year")) == ("annual-0", str(YEARS[2]))
     first = viewer.picture()
     slider.focus()
@@ -260,12 +260,16 @@ def test_a_phone_shows_it_all(open_page: Any) -> None:
     viewer = open_page(HOME, PHONE, has_touch=True, is_mobile=True)
     wide = viewer.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
     assert wide[0] <= wide[1]
-    x, y = viewer.project([pixel_centre(75, 200)])[0]
+    place = pixel_centre(150, 100)
+    x, y = viewer.project([place])[0]
     viewer.page.touchscreen.tap(x, y)
     viewer.until("document.querySelector('.details table') !== null")
     box = viewer.page.locator(".details").bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= PHONE["width"]
+    assert y > box["y"]
+    viewer.until("!window.terradrift.map.isMoving()")
+    assert 0 < viewer.project([place])[0][1] < box["y"]  # it is not under what is said of it
     viewer.assert_no_problem()
 
 

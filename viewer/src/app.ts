@@ -62,7 +62,6 @@ export async function start(status: Status, announce: (map: maplibregl.Map) => v
   map.addControl(new NavigationControl({ showCompass: false }), 'top-right')
   map.addControl(new ScaleControl({ maxWidth: 120 }), 'bottom-right')
   map.on('error', ({ error }) => status.error(`Cannot draw a part of the map: ${error.message}`))
-  showView(map, store.state, run.bounds ?? raster.lonLatBounds)
 
   const layer = new RasterLayer(map, rasterOf)
   const compare = new Compare(page.stage, map, (container) => {
@@ -89,6 +88,8 @@ export async function start(status: Status, announce: (map: maplibregl.Map) => v
   page.panels.append(...panels.map(({ element }) => element))
   page.bar.append(bar.element)
   page.stage.append(details.element)
+  map.resize() // the year bar has taken its height
+  showView(map, store.state, run.bounds ?? raster.lonLatBounds)
 
   let turn = 0
   const show = async (state: State, mine: number): Promise<void> => {
@@ -114,18 +115,21 @@ export async function start(status: Status, announce: (map: maplibregl.Map) => v
     await show(state, mine).catch(fail)
     if (mine === turn) status.work('raster', false)
   }
+  const tell = (state: State): void => {
+    void details.show(state, changeAt(map, run, state), zoneAt(map, state.at)).then(() => uncover(map, details.element, state.at))
+  }
   store.on((state, before) => {
     if (Object.keys(state).some((name) => name !== 'view' && state[name as keyof State] !== before[name as keyof State]))
       void update(state)
     if (state.at !== before.at || state.change !== before.change || (state.at && state.year !== before.year))
-      void details.show(state, changeAt(map, run, state), zoneAt(map, state.at))
+      tell(state)
   })
   keepInAddress(map, store, allowed, first)
   await new Promise((resolve) => map.once('load', resolve))
   askOnClick(map, store)
   await update(store.state)
   status.work('start', false)
-  void details.show(store.state, changeAt(map, run, store.state), zoneAt(map, store.state.at))
+  tell(store.state)
   map.on('zoomend', () => void update(store.state))
 }
 
@@ -149,10 +153,19 @@ function showView(map: maplibregl.Map, { view }: State, [west, south, east, nort
   else map.fitBounds([[west, south], [east, north]], { animate: false, padding: 40 }) // prettier-ignore
 }
 
+const isCalm = (): boolean => matchMedia('(prefers-reduced-motion: reduce)').matches
+
+/** Where the details are as wide as the map, as on a phone, and lie over their place: move the map until it is seen above them. */
+function uncover(map: maplibregl.Map, panel: HTMLElement, at: State['at']): void {
+  const [stage, box] = [map.getContainer().getBoundingClientRect(), panel.getBoundingClientRect()]
+  if (!at || box.width < 0.8 * stage.width) return
+  const [y, top] = [map.project(at).y, box.top - stage.top]
+  if (y > top) map.panBy([0, y - top / 2], { duration: isCalm() ? 0 : 300 })
+}
+
 function flyTo(map: maplibregl.Map, store: Store, change: Change): void {
   const zoom = Math.max(map.getZoom(), 14.5)
-  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches
-  map.flyTo({ center: [change.lon, change.lat], zoom, duration: calm ? 0 : 1200 })
+  map.flyTo({ center: [change.lon, change.lat], zoom, duration: isCalm() ? 0 : 1200 })
   store.set({ at: [change.lon, change.lat], change: change.change_id })
 }
 

@@ -77,12 +77,12 @@ const NAMES: Record<string, string> = {
   loo_medoid: 'Distance to the other years',
 }
 
-function bandLabel(name: string): string {
+export function bandLabel(name: string): string {
   const known = Object.keys(NAMES).find((score) => name.startsWith(score + '_'))
   return known ? NAMES[known]! : name.replaceAll('_', ' ')
 }
 
-function bandUnit(name: string): string {
+export function bandUnit(name: string): string {
   return name.endsWith('_robust_z') ? 'robust z through time' : (name.split('_').at(-1) ?? '')
 }
 

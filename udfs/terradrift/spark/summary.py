@@ -89,4 +89,5 @@ def print_summary(
     parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
     console.print(f"{sum(seconds.values()):.0f} s: {parts}", soft_wrap=True)
     console.print(f"results: {url}", markup=False, soft_wrap=True)
-    console.print(f"report: terradrift report {url.rpartition('/runs/')[0]}", markup=False, soft_wrap=True)
+    for name, verb in (("map", "serve"), ("report", "report")):
+        console.print(f"{name}: terradrift {verb} {url.rpartition('/runs/')[0]}", markup=False, soft_wrap=True)

@@ -1,7 +1,7 @@
 // The place asked about: the change there, the pixel's own numbers, its years as a chart.
 
 import { el, fill } from '../dom'
-import { KINDS } from '../layers'
+import { bandLabel, bandUnit, KINDS } from '../layers'
 import type { Raster } from '../raster'
 import type { Run } from '../run'
 import type { State, Store } from '../state'
@@ -15,7 +15,7 @@ export type Attributes = Record<string, unknown>
 
 export class Details {
   readonly element = el('aside', { class: 'details', 'aria-label': 'The place asked about', hidden: true, tabindex: -1 })
-  private readonly body = el('div', { 'aria-live': 'polite' })
+  private readonly body = el('div', { class: 'body', 'aria-live': 'polite' })
   private asked = 0
 
   /** `decision`: where it is known what was mapped. */
@@ -73,7 +73,7 @@ export class Details {
     if (known !== undefined) facts.push(['Kind here', known])
     if (mapped[0] !== undefined) facts.push(['Mapped as change', mapped[0] === 1 ? 'yes' : 'no'])
     const lines: Line[] = bands.map((name, band) => ({
-      label: name.replaceAll('_', ' '),
+      label: `${bandLabel(name)}, ${bandUnit(name)}`,
       colour: LINE_COLOURS[band % LINE_COLOURS.length]!,
       values: years.map((_, time) => series[time * bands.length + band] ?? NaN),
     }))

@@ -10,7 +10,7 @@ export class YearBar {
   readonly element: HTMLElement
   readonly slider: HTMLInputElement
   private readonly output = el('output', { for: 'year', class: 'year-now' })
-  private readonly note = el('p', { class: 'unit', id: 'year-note', 'aria-live': 'polite' })
+  private readonly note = el('p', { class: 'unit', id: 'year-note' })
   private readonly button: HTMLButtonElement
   private playing: ReturnType<typeof setTimeout> | null = null
 
@@ -44,15 +44,15 @@ export class YearBar {
   show(state: State): void {
     const shown = this.choices.find(({ id }) => id === state.layer)
     const annual = this.choices.find((choice) => choice.annual)
-    const year = shown?.annual ? String(state.year) : `${this.years[0]} to ${this.years.at(-1)}`
+    const year = shown?.annual ? String(state.year) : 'all years'
     this.slider.value = String(state.year)
     this.slider.setAttribute('aria-valuetext', year)
     this.output.textContent = year
     this.slider.disabled = this.button.disabled = annual === undefined
     this.note.textContent =
-      shown?.annual ? ''
-      : annual ? `${shown?.label} is one picture of all years. Another year here shows: ${annual.label}.`
-      : `${shown?.label} is one picture of all years; this run has no annual scores.` // prettier-ignore
+      shown?.annual ? `${shown.label}, ${state.compare === null ? '' : `${state.compare} and `}${state.year}.`
+      : annual ? `One picture of all years. Another year shows: ${annual.label}.`
+      : 'One picture of all years; this run has no annual scores.' // prettier-ignore
   }
 
   private nearest(value: number): number {
