@@ -38,6 +38,10 @@ class ChangedError(StoreError):
     """An object was replaced between two requests of one reader."""
 
 
+class KilledError(TerradriftError):
+    """A process that did a part of the work was killed."""
+
+
 class LockedError(TerradriftError):
     """Another run holds the output."""
 

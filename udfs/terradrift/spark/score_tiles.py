@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
-from terradrift.errors import ChangedError, IncompleteError, TerradriftError
+from terradrift.errors import ChangedError, IncompleteError, KilledError, TerradriftError
+from terradrift.grid import Tile
 from terradrift.input_check import unchanged_input
 from terradrift.kernels.score_block import Recipe
 from terradrift.kernels.strata import Strata
-from terradrift.ledger import ScoreLedger
+from terradrift.ledger import ScoreLedger, TileRecord
 from terradrift.mosaic import Mosaic
 from terradrift.run import Run
 from terradrift.score_tile import ScoreRasters, failed_record, score_tile
@@ -25,6 +29,8 @@ from terradrift.spark.sample_strata import sample_strata
 from terradrift.spark.schemas import TILES
 from terradrift.strata_map import StrataMap
 from terradrift.table_parts import finish_table, part_key, read_table, table_is_there, write_part
+
+T = TypeVar("T")
 
 SCORED_SCHEMA = pa.schema([("tile_id", pa.string()), ("state", pa.string())])
 
@@ -145,7 +151,8 @@ def _scoring(
 ) -> ArrowFunction:
     """Tiles (row, col) -> SCORED_SCHEMA. A tile that fails is tried again by Spark; the last attempt records the failure.
 
-    One whose input changed is not: what it would find is another mosaic than the other tiles had.
+    It is made in a process of its own: a tile that kills whoever scores it must not take all the others with it. One whose
+    input changed is not tried again: what it would find is another mosaic than the other tiles had.
     """
 
     def score(batches: Batches) -> Batches:
@@ -153,8 +160,9 @@ def _scoring(
         attempt = context.attemptNumber() if context else 0
         for batch in batches:
             for tile in tiles_of(batch, rasters.scores):
+                work = (tile, mosaic, zones, recipe, rasters, ledger, strata, strata_map, attempt)
                 try:
-                    record = score_tile(tile, mosaic, zones_of(zones), recipe, rasters, ledger, strata, strata_map, attempt)
+                    record = in_own_process(_score, *work) if attempt + 1 >= attempts > 1 else _score(*work)
                 except Exception as cause:
                     if attempt + 1 < attempts and not isinstance(cause, ChangedError):
                         raise
@@ -163,3 +171,16 @@ def _scoring(
                 yield pa.RecordBatch.from_pylist([{"tile_id": record.tile_id, "state": record.state}], SCORED_SCHEMA)
 
     return score
+
+
+def _score(tile: Tile, mosaic: Mosaic, zones: bytes, *rest: Any) -> TileRecord:
+    return score_tile(tile, mosaic, zones_of(zones), *rest)
+
+
+def in_own_process(work: Callable[..., T], *arguments: Any) -> T:
+    """Do `work` in a new process. Raises KilledError where that is killed, as when memory runs out."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(work, *arguments).result()
+        except BrokenProcessPool as cause:
+            raise KilledError("whoever scores this tile is killed; is there memory enough for a task?") from cause
