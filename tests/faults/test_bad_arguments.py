@@ -46,6 +46,13 @@ ARGUMENTS: dict[str, tuple[Prepare, list[str], str]] = {
     ),
     "tiles of nothing": (lambda r: None, ["tiles", "none", "o.pmtiles"], "found no Parquet file"),
     "tiles of a folder without tables": (lambda r: None, ["tiles", "mosaic.zarr", "o.pmtiles"], "found no Parquet file"),
+    "tiles of a folder with other files": (
+        lambda r: (write_parquet(r, geo()), run_file(r)), ["tiles", ".", "o.pmtiles"], "in it; expected the files of one",
+    ),
+    "tiles of a folder of tables": (
+        lambda r: (write_parquet(r, geo()), (r / "t/a").mkdir(parents=True), (r / "in.parquet").rename(r / "t/a/in.parquet")),
+        ["tiles", "t", "o.pmtiles"], "found a/in.parquet in it",
+    ),
     "tiles of text": (run_file, ["tiles", "run.yaml", "o.pmtiles"], "not Parquet"),
     "tiles of plain Parquet": (lambda r: write_parquet(r, None), TILES, "metadata 'geo'"),
     "tiles of broken metadata": (lambda r: write_parquet(r, "{"), TILES, "cannot be read"),

@@ -127,6 +127,9 @@ def read_geometry_column(table: Path) -> tuple[pa.Schema, str, str | None]:
     file = next(_parquet_files(table), None)
     if file is None:
         raise InputError(f"table: found no Parquet file at {table}; expected a GeoParquet file or folder")
+    if (other := next(_of_no_table(table), None)) is not None:
+        expected = "expected the files of one GeoParquet table, such as runs/<id>/tables/change_polygons of an output"
+        raise InputError(f"table: {table}: found {other} in it; {expected}")
     try:
         schema = pq.read_schema(file)
     except (OSError, pa.ArrowInvalid) as cause:
@@ -194,3 +197,12 @@ def _parquet_files(table: Path) -> Iterator[Path]:
         yield table
     elif table.is_dir():
         yield from sorted(path for path in table.rglob("*.parquet") if not path.name.startswith((".", "_")))
+
+
+def _of_no_table(folder: Path) -> Iterator[Path]:
+    """Files of a folder that are no part of one table: Spark reads all but hidden ones, below `column=value` too."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found = path.relative_to(folder)
+        is_hidden = any(part.startswith((".", "_")) for part in found.parts)
+        if not is_hidden and (found.suffix != ".parquet" or not all("=" in part for part in found.parts[:-1])):
+            yield found
