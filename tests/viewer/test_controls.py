@@ -149,6 +149,10 @@ def test_a_click_tells_the_change_and_the_years_of_the_pixel(viewer: Viewer) -> 
     )
     assert viewer.page.locator(".details circle").count() == np.isfinite(expected).sum()
     assert len(RECIPE.bands) == viewer.page.locator(".details path.line").count()
+    assert viewer.page.locator(".details .now").count() == 0  # the score is of all years
+    viewer.page.get_by_label("Layer", exact=True).select_option("annual-1")
+    viewer.wait()
+    viewer.until("document.querySelector('.details .now') !== null")
 
 
 def test_a_click_beside_every_change_tells_the_pixel_alone(viewer: Viewer) -> None:

@@ -116,12 +116,14 @@ export async function start(status: Status, announce: (map: maplibregl.Map) => v
     if (mine === turn) status.work('raster', false)
   }
   const tell = (state: State): void => {
-    void details.show(state, changeAt(map, run, state), zoneAt(map, state.at)).then(() => uncover(map, details.element, state.at))
+    const year = choiceOf(state).annual ? state.year : null
+    const told = details.show(state, year, changeAt(map, run, state), zoneAt(map, state.at))
+    void told.then(() => uncover(map, details.element, state.at))
   }
   store.on((state, before) => {
     if (Object.keys(state).some((name) => name !== 'view' && state[name as keyof State] !== before[name as keyof State]))
       void update(state)
-    if (state.at !== before.at || state.change !== before.change || (state.at && state.year !== before.year))
+    if (state.at !== before.at || state.change !== before.change || (state.at && (state.year !== before.year || state.layer !== before.layer)))
       tell(state)
   })
   keepInAddress(map, store, allowed, first)

@@ -12,15 +12,15 @@ export interface Line {
 const [WIDTH, HEIGHT] = [300, 150]
 const BOX = { left: 34, right: 8, top: 10, bottom: 22 }
 
-/** Lines over years, the year shown marked. `title` says of what. */
-export function chart(title: string, years: number[], lines: Line[], shown: number): HTMLElement {
+/** Lines over years, the year shown marked if there is one. `title` says of what. */
+export function chart(title: string, years: number[], lines: Line[], shown: number | null): HTMLElement {
   const finite = lines.flatMap(({ values }) => values.filter(Number.isFinite))
   if (finite.length === 0) return el('p', { class: 'unit' }, 'No annual score here.')
   const [low, high] = [Math.min(0, ...finite), Math.max(...finite, Number.EPSILON)]
   const x = (i: number): number => BOX.left + (i / Math.max(years.length - 1, 1)) * (WIDTH - BOX.left - BOX.right)
   const y = (value: number): number => BOX.top + ((high - value) / (high - low)) * (HEIGHT - BOX.top - BOX.bottom)
   const drawn = lines.flatMap((line) => drawLine(line, x, y, years))
-  const at = years.indexOf(shown)
+  const at = shown === null ? -1 : years.indexOf(shown)
   const marks = [low, (low + high) / 2, high].map((value) => [
     svg('line', { x1: BOX.left, x2: WIDTH - BOX.right, y1: y(value), y2: y(value), class: 'grid' }),
     svg('text', { x: BOX.left - 5, y: y(value) + 3.5, 'text-anchor': 'end' }, String(Number(value.toPrecision(2)))),

@@ -35,26 +35,26 @@ export class Details {
     document.querySelector<HTMLElement>('.maplibregl-canvas')?.focus()
   }
 
-  /** Show the place of the state; the change and the zone that are there. */
-  async show(state: State, change: Attributes | null, zone: string | null): Promise<void> {
+  /** Show the place of the state, the change and the zone that are there; `year` is what the map shows, null where that has no years. */
+  async show({ at }: State, year: number | null, change: Attributes | null, zone: string | null): Promise<void> {
     const turn = ++this.asked
-    this.element.hidden = state.at === null
-    if (state.at === null) return fill(this.body)
-    const [lon, lat] = state.at
+    this.element.hidden = at === null
+    if (at === null) return fill(this.body)
+    const [lon, lat] = at
     const place = `${lat.toFixed(5)}, ${lon.toFixed(5)}`
     const head = [el('h2', {}, change ? `Change ${String(change.change_id)}` : 'Pixel'), el('p', { class: 'unit' }, place)]
     const facts = [...(change ? [attributes(change)] : []), ...(zone === null ? [] : [list([['Zone', zone]])])]
     fill(this.body, ...head, ...facts, el('p', { class: 'unit' }, 'Reading\u2026'))
     const pixel = this.raster.pixelAt(lon, lat)
     try {
-      const found = pixel ? await this.pixel(pixel.row, pixel.col, place, state.year) : [el('p', {}, 'Outside the area that was scored.')]
+      const found = pixel ? await this.pixel(pixel.row, pixel.col, place, year) : [el('p', {}, 'Outside the area that was scored.')]
       if (turn === this.asked) fill(this.body, ...head, ...facts, ...found)
     } catch (cause) {
       if (turn === this.asked) fill(this.body, ...head, ...facts, el('p', { class: 'error' }, `Cannot read this pixel: ${String((cause as Error).message ?? cause)}`))
     }
   }
 
-  private async pixel(row: number, col: number, place: string, year: number): Promise<HTMLElement[]> {
+  private async pixel(row: number, col: number, place: string, year: number | null): Promise<HTMLElement[]> {
     const { years, bands } = this.run
     const names = ['change_score', 'change_effect', 'change_year', 'change_kind']
     const [series, mapped, ...values] = await Promise.all([
