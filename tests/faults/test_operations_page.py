@@ -92,19 +92,20 @@ def run(script: str, folder: Path, log: Path) -> tuple[int, set[str]]:
 def test_every_command_of_the_page_ends_well(
     s3: str, folder: Path, tmp_path: Path, tally: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = commands()
+    ports = {port: str(free_port()) for port in ("7077", "8080", "8081", "18080")}
+    script = re.sub(r"\b(7077|8080|8081|18080)\b", lambda port: ports[port[1]], commands())
     changes = {
         "=KEY ": f"={KEY} ",
         "=SECRET ": f"={SECRET} ",
         "http://127.0.0.1:9000": s3,
         "terradrift scene data/demo": "terradrift scene data/demo --size 256",
-        **{port: str(free_port()) for port in ("7077", "8080", "8081", "18080")},
     }
     for word, instead in changes.items():
         assert word in script
         script = script.replace(word, instead)
     log = tmp_path / "said.log"
-    code, heard = run(script, folder, log)
+    history = f"http://127.0.0.1:{ports['18080']}/api/v1/applications"
+    code, heard = run(f"{script}until curl -sf {history} | grep -q 'terradrift detect_changes'; do sleep 1; done\n", folder, log)
     said = log.read_text()
     assert code == 0, said[-4000:]
     assert "Traceback" not in said

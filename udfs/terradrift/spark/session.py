@@ -142,7 +142,10 @@ def _start(app_name: str, master: str | None, conf: Mapping[str, str]) -> SparkS
     try:
         settings |= event_log(settings | dict(SparkConf(_jvm=jvm and jvm.gateway.jvm).getAll()))  # spark-defaults.conf too
         SparkContext(conf=SparkConf().setAll(list(settings.items())), gateway=jvm and jvm.gateway)
-        session = _with_sedona(SparkSession.builder.getOrCreate())
+        session = SparkSession.builder.getOrCreate()
+        session.sparkContext.setJobDescription("load Sedona")
+        session = _with_sedona(session)
+        session.sparkContext.setLocalProperty("spark.job.description", None)  # type: ignore[arg-type]
     except (Py4JError, PySparkException) as error:
         raise explain(str(error), sedona_packages()) from error
     except SetupError:

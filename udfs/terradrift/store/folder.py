@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import itertools
 import os
 import shutil
 import threading
@@ -146,8 +147,9 @@ class Folder:
                 out.flush()
                 os.fsync(out.fileno())
             move(part, file)
-        finally:
+        except BaseException:
             part.unlink(missing_ok=True)
+            raise
         _sync_folder(file.parent)
 
     @staticmethod
@@ -162,6 +164,8 @@ class Folder:
                 if file.exists():
                     raise FileExistsError(file) from cause
                 os.replace(part, file)
+        else:
+            part.unlink()
 
 
 def is_ours_on_the_way(name: str) -> bool:
@@ -199,7 +203,7 @@ def _opened(file: Path) -> Iterator[int]:
 def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    made = list(itertools.takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
     folder.mkdir(parents=True, exist_ok=True)
     for path in reversed(made):
         _sync_folder(path.parent)
@@ -207,8 +211,16 @@ def _make_folder(folder: Path) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """A new name is on disk only when its folder is."""
-    with suppress(FileNotFoundError), _opened(folder) as handle, suppress(OSError):  # some file systems cannot, and need not
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
         os.fsync(handle)
+    except OSError:  # some file systems cannot, and need not
+        return
+    finally:
+        os.close(handle)
 
 
 @contextmanager
