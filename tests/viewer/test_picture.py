@@ -112,12 +112,15 @@ def test_from_afar_every_pixel_of_the_overview_has_the_colour_of_its_value(
     values = scores[f"{level}/change_score"][...]
     assert values.shape == tuple(-(-n // 2**level) for n in ODD)
     assert_drawn(viewer, values, factor=2**level)
-    viewer.go(f"{place}&layer=annual-1&year={YEARS[2]}&outlines=off&zones=off")
-    assert_drawn(viewer, scores[f"{level}/scores"][2, 1], factor=2**level)
+    if level == 2:
+        viewer.go(f"{place}&layer=annual-1&year={YEARS[2]}&outlines=off&zones=off")
+        assert_drawn(viewer, scores["2/scores"][2, 1], factor=4)
 
 
-@pytest.mark.parametrize("mapped", [True, False])
-@pytest.mark.parametrize(("layer", "variable"), [("year", "change_year"), ("kind", "change_kind")])
+@pytest.mark.parametrize(
+    ("layer", "variable", "mapped"),
+    [("year", "change_year", True), ("year", "change_year", False), ("kind", "change_kind", True)],
+)
 def test_categories_have_the_colours_of_the_legend(viewer: Viewer, layer: str, variable: str, mapped: bool) -> None:
     viewer.go(f"{view(14)}&layer={layer}&outlines=off&zones=off{'' if mapped else '&mapped=off'}")
     colours = {name: rgb(colour) for name, colour in viewer.evaluate(LEGEND)["categories"].items()}
