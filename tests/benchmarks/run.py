@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rows import markdown
-from sections import planning, polygons, scaling, score, tiles
+from sections import planning, polygons, protocol, scaling, score, tiles
 
 SECTIONS = {
     "score": score.measure,
@@ -27,6 +27,7 @@ SECTIONS = {
     "giants": polygons.giants,
     "tiles": tiles.measure,
     "planning": planning.measure,
+    "protocol": protocol.measure,
 }
 
 
