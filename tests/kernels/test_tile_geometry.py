@@ -194,6 +194,15 @@ def test_surely_valid_knows_good_polygons_and_holes_gone_astray() -> None:
     assert not surely_valid(to_rings(astray)).any()
 
 
+def test_a_ring_alone_that_goes_the_other_way_is_doubtful() -> None:
+    """A reader takes it for a hole of the feature before."""
+    for n in (3, 4):
+        x, y = np.array([0, 9, 9, 0][:n]), np.array([0, 0, 9, 9][:n])
+        ring = Rings(x, y, np.array([0, n]), np.array([0, 1]))
+        assert surely_valid(ring).tolist() == [True]
+        assert surely_valid(ring._replace(x=x[::-1].copy(), y=y[::-1].copy())).tolist() == [False]
+
+
 def test_surely_valid_passes_long_simple_rings() -> None:
     rng = np.random.default_rng(1)
     rings = snap_one(star(rng, 0.5, 0.5, 0.4, 3000), 2**24)

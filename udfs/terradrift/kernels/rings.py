@@ -188,14 +188,18 @@ def _surely_valid(x: Any, y: Any, ring_start: Any, feature_start: Any) -> Any:
     for feature in range(valid.size):
         rings = ring_start[feature_start[feature] : feature_start[feature + 1] + 1]
         a, b = rings[0], rings[-1]
-        if b - a <= 3:
+        if b == a:
             continue
         follow = np.empty(b - a, np.int64)
         for ring in range(rings.size - 1):
             for i in range(rings[ring], rings[ring + 1]):
                 follow[i - a] = i + 1 - a
             follow[rings[ring + 1] - 1 - a] = rings[ring] - a
-        valid[feature] = not _edges_meet(x[a:b], y[a:b], follow) and (rings.size == 2 or _well_nested(x, y, rings))
+        alone = rings.size == 2
+        if alone and double_area(x[a:b], y[a:b]) <= 0:  # cutting a ring that crosses itself leaves such
+            valid[feature] = False
+            continue
+        valid[feature] = not _edges_meet(x[a:b], y[a:b], follow) and (alone or _well_nested(x, y, rings))
     return valid
 
 
