@@ -34,7 +34,7 @@ test: setup-dev
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(DONE)/packages-dev $(DONE)/package $(DONE)/viewer
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff check --no-cache .  # what sorts an import lies in other files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@test ! -e $(DONE)/viewer || { cd viewer && export $(NODE) && npx --no-install tsc; }

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from proxy import Answer, Fault, Proxy, Rule, change, cut, flip, redirect, say, wait
 from zarr.codecs import ZstdCodec
 
 import terradrift as td
 from mosaics import unit_codes, write_mosaic
+from proxy import Answer, Fault, Proxy, Rule, change, cut, flip, redirect, say, wait
 from servers import VERSITYGW, files_over_http, moto, sign_in, upload, versitygw
 from terradrift.errors import InputError, StoreError
 from terradrift.mosaic import ReadReport

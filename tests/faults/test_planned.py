@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proxy import Proxy
 
 import terradrift as td
 from mosaics import ORIGIN, STEP, unit_codes, write_mosaic
+from proxy import Proxy
 from servers import files_over_http
 from terradrift.estimate import estimate
 from terradrift.mosaic import ReadReport
