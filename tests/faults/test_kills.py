@@ -120,8 +120,9 @@ def victims(driver: int, kind: str) -> list[psutil.Process]:
             line, parent = " ".join(member.cmdline()), member.parent()
             if kind == "executor":
                 chosen = "CoarseGrainedExecutorBackend" in line and "java" in member.name()
-            else:  # a worker is the child of the daemon, which looks the same
-                chosen = "spark.daemon" in line and parent is not None and "spark.daemon" in " ".join(parent.cmdline())
+            else:  # a worker is the child of the daemon, which looks the same and is a child of Java
+                is_python = "spark.daemon" in line and "java" not in member.name()
+                chosen = is_python and parent is not None and "java" not in parent.name()
         except psutil.NoSuchProcess:
             continue
         if chosen:
