@@ -29,8 +29,8 @@ RANGES = 8
 NEAR = 1 << 16
 """Bytes between two ranges that cost less than a request."""
 
-REQUEST_TIMEOUT_PAUSES = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before a request is sent again that S3 answered with 400 RequestTimeout: the client takes every 400 for final."""
+TRIED_AGAIN = {"RequestTimeout": (0.5, 1.0, 2.0, 4.0), "request or response body error": (0.5,)}
+"""Words of errors that the client takes for final (every 400, some bodies that end early): seconds before each further try."""
 
 _S3_CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
@@ -184,15 +184,17 @@ def _s3_options(bucket: str) -> dict[str, Any]:
 
 
 def patiently(ask: Callable[[], _Result]) -> _Result:
-    """What a request gives; sent again where S3 says that it waited too long for it."""
-    for pause in REQUEST_TIMEOUT_PAUSES:
+    """What a request gives; sent again where the client gives up too soon."""
+    tries = 0
+    while True:
         try:
             return _of_the_object(ask)
         except exceptions.BaseError as cause:
-            if "RequestTimeout" not in str(cause):
+            pauses = next((pauses for words, pauses in TRIED_AGAIN.items() if words in str(cause)), ())
+            if tries >= len(pauses):
                 raise
-        time.sleep(pause)
-    return _of_the_object(ask)
+        time.sleep(pauses[tries])
+        tries += 1
 
 
 def _of_the_object(ask: Callable[[], _Result]) -> _Result:
