@@ -16,13 +16,6 @@ import numpy.typing as npt
 BITS = 16
 
 
-def ordered_keys(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
-    """Whole numbers in the order of finite float32 values: same shape."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    negative = bits >> np.uint32(31) == 1
-    return np.where(negative, ~bits, bits | np.uint32(0x80000000))
-
-
 def value_of(key: int) -> float:
     """The float32 whose ordered key this is."""
     bits = key & 0x7FFFFFFF if key & 0x80000000 else ~key & 0xFFFFFFFF

@@ -18,13 +18,18 @@ Array = npt.NDArray[Any]
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
+def _is_data(value: Any, nodata: Any) -> Any:
+    return (value != nodata) & (value == value)  # NaN equals nothing
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def _data(values: Any, nodata: Any, row: int, col: int, found: Any) -> int:
     """Copies what of a block is data into `found`; gives how many."""
     n = 0
     for y in range(2 * row, min(2 * row + 2, values.shape[0])):
         for x in range(2 * col, min(2 * col + 2, values.shape[1])):
             value = values[y, x]
-            if value != nodata and value == value:  # NaN equals nothing
+            if _is_data(value, nodata):
                 found[n] = value
                 n += 1
     return n
@@ -50,11 +55,6 @@ def _mean(values: Any, nodata: Any, rounded: bool, out: Any) -> None:
             n = np.int64(has_a) + np.int64(has_b) + np.int64(has_c) + np.int64(has_d)
             mean = total / n
             out[row, col] = nodata if n == 0 else (np.rint(mean) if rounded else mean)
-
-
-@numba.njit(cache=True, error_model="numpy", nogil=True)
-def _is_data(value: Any, nodata: Any) -> Any:
-    return (value != nodata) & (value == value)  # NaN equals nothing
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
