@@ -50,3 +50,20 @@ def test_what_json_does_not_know_is_text_and_zooms_may_be_names() -> None:
 def test_objects_travel_through_a_record() -> None:
     objects = {"a/b": Written(3, "00"), "c": "absent"}
     assert objects_from_json(json.loads(json.dumps(objects_as_json(objects)))) == objects
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@given(document=DOCUMENTS)
+def test_a_sealed_document_is_the_json_that_it_says(indent: int | None, document: dict[str, Any]) -> None:
+    document.pop("seal", None)
+    sealed = json.loads(seal(document, indent))
+    assert list(sealed) == ["seal", *sorted(document)]
+    assert unseal(seal(document, indent)) == {name: value for name, value in sealed.items() if name != "seal"}
+
+
+@pytest.mark.parametrize("space", [" ", "\n ", "\t"])
+def test_space_that_nobody_wrote_breaks_the_seal(space: str) -> None:
+    for sealed in (seal({"a": 1}).decode(), seal({"a": 1}, 1).decode(), seal({}).decode()):
+        assert unseal(sealed.encode()) is not None
+        for at in range(len(sealed) + 1):
+            assert unseal((sealed[:at] + space + sealed[at:]).encode()) is None
