@@ -144,6 +144,21 @@ def test_the_pointer_is_written_last(folder: RunFolder, puts: list[str]) -> None
     assert json.loads((Path(folder.root) / "latest.json").read_text()) == {"run_id": "12ab", "path": "runs/12ab"}
 
 
+def test_what_a_run_tells_of_is_on_disk_before_it_is_told(
+    folder: RunFolder, puts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = Store.settle
+
+    def noted(self: Store, deep: bool = True) -> None:
+        puts.append(f"{Path(self.url).relative_to(folder.root)}{'/**' if deep else ''}")
+        settle(self, deep)
+
+    monkeypatch.setattr(Store, "settle", noted)
+    folder.publish({"counts": {}})
+    everything = ["scores/5c0e/**", "runs/12ab/**"]
+    assert puts == [*everything, "manifest.json", "scores/5c0e", "run.json", "runs/12ab", "latest.json", "."]
+
+
 def test_the_manifest_names_every_published_file_by_its_hash(folder: RunFolder) -> None:
     folder.publish({"counts": {}})
     files = read_manifest(folder)["files"]

@@ -316,11 +316,11 @@ def test_a_run_is_named_after_the_code(mosaic: Path, tmp_path: Path, monkeypatch
     (tmp_path / "ledger.py").write_text("a = 1\n")
     (tmp_path / "kernels" / "gram.py").write_text("b = 1\n")
     monkeypatch.setattr(ledger, "__file__", str(tmp_path / "ledger.py"))
-    versions = [code_version()]
+    versions = [code_version.__wrapped__()]
     (tmp_path / "kernels" / "gram.py").write_text("b = 2\n")
-    versions.append(code_version())
+    versions.append(code_version.__wrapped__())
     (tmp_path / "kernels" / "gram.py").rename(tmp_path / "kernels" / "mask.py")
-    versions.append(code_version())
+    versions.append(code_version.__wrapped__())
     assert len(set(versions)) == 3
     assert all(version.startswith(f"{td.__version__}+") for version in versions)
 

@@ -68,6 +68,9 @@ class Faulty:
             return lambda prefix: self._buckets.fault.around(verb, prefix, lambda: list(work(prefix)))
         return lambda key, *rest: self._buckets.fault.around(verb, key, lambda: work(key, *rest))
 
+    def settle(self, deep: bool) -> None:
+        """An object of a bucket is durable when its request is answered."""
+
     def leftovers(self) -> list[tuple[str, int]]:
         return []
 

@@ -9,7 +9,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,8 @@ from faulty_store import MODES, Buckets, Crash, Fault
 
 from mosaics import unit_codes, write_mosaic
 from plain_job import STAGES, run_plain, summary
-from terradrift import lock, run
+from terradrift import lock
 from terradrift.errors import StoreError
-from terradrift.ledger import code_version
 from terradrift.params import params_from
 from terradrift.planning import Plan, plan_run
 from terradrift.raster_template import Template
@@ -106,8 +104,6 @@ def setting(folder: Path) -> Iterator[Setting]:
         patch.setattr(folders.os, "fsync", lambda handle: None)  # no power is cut here
         patch.setattr(driver, "STAGES", STAGES)
         patch.setattr(driver, "summarize", summary)
-        for module in (run, driver):
-            patch.setattr(module, "code_version", cache(code_version))
         patch.setattr(Template, "objects", once(Template.objects))
         patch.setattr(lock, "_born", lambda pid: str(attempts[0]))  # every attempt is a process of its own
         open_store.cache_clear()

@@ -218,19 +218,50 @@ def test_a_write_that_fails_leaves_the_old_object_and_nothing_else(
     assert store.get("a/b") == b"old"
 
 
-def test_data_and_name_are_on_disk_before_the_writer_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was forced to disk and renamed, in order."""
     done: list[str] = []
     fsync, replace = os.fsync, os.replace
 
     def synced(handle: int) -> None:
-        done.append(f"sync {'folder' if os.path.isdir(f'/proc/self/fd/{handle}') else 'file'}")
+        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        done.append(f"sync {path.name}" if path.is_dir() else "sync a file")
         fsync(handle)
 
+    def renamed(old: Path, new: Path) -> None:
+        done.append(f"name {new.name}")
+        replace(old, new)
+
     monkeypatch.setattr(folders.os, "fsync", synced)
-    monkeypatch.setattr(folders.os, "replace", lambda *names: (done.append("rename"), replace(*names)))
-    (tmp_path / "out").mkdir()
-    Store(str(tmp_path / "out")).put("a", b"1")
-    assert done == ["sync file", "rename", "sync folder"]
+    monkeypatch.setattr(folders.os, "replace", renamed)
+    return done
+
+
+def test_data_are_on_disk_before_they_have_a_name_and_names_when_they_are_settled(tmp_path: Path, steps: list[str]) -> None:
+    store = Store(str(tmp_path / "out"))
+    store.put("a/b/c", b"1")
+    assert steps == ["sync a file", "name c"]
+    steps.clear()
+    store.settle()
+    assert steps[:3] == ["sync out", "sync a", "sync b"]
+    assert f"sync {tmp_path.name}" in steps[3:], "the folder's own name"
+    steps.clear()
+    store.settle(deep=False)
+    assert steps[0] == "sync out"
+    assert "sync a" not in steps
+
+
+def test_a_disk_that_fails_when_names_are_settled_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(code: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    store = Store(str(tmp_path))
+    monkeypatch.setattr(folders.os, "fsync", lambda _: broken(errno.EINVAL))
+    store.settle()  # a file system that has no way to
+    monkeypatch.setattr(folders.os, "fsync", lambda _: broken(errno.EIO))
+    with pytest.raises(StoreError, match=r"^cannot settle .*Input/output error"):
+        store.settle()
 
 
 def test_where_a_file_system_has_no_links_one_writer_still_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

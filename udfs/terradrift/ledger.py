@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,10 @@ class RunFolder:
     def publish(self, manifest: Mapping[str, Any]) -> None:
         """Write the list of the scores' files, then run.json with the hash of every published file, then the pointer.
 
-        Raises StoreError where an object that a record names is not there as it was written.
+        Each is on disk before the next. Raises StoreError where an object that a record names is not there as it was written.
         """
+        for ledger in (self.ledger, self.records):
+            ledger.store.settle()
         found, records = published(self.ledger, tiles_apart=True)
         scores = {key: value._asdict() for key, value in found.items()}
         told = {"score_id": self.score_id, "files": scores, "records": records.told()}
@@ -124,7 +126,9 @@ class RunFolder:
         found, records = published(self.records)
         files = {key: value.sha256 for key, value in found.items()}
         document = {**manifest, "run_id": self.run_id, "score_id": self.score_id, "files": files}
+        self.ledger.store.settle(deep=False)
         self.records.store.put("run.json", seal(document | {"records": records.told()}, indent=1))
+        self.records.store.settle(deep=False)
         self.point()
 
     def clean_work(self) -> None:
@@ -136,6 +140,7 @@ class RunFolder:
     def point(self) -> None:
         """Make this run the latest, atomically."""
         self.store.put(POINTER, self.pointer())
+        self.store.settle(deep=False)
 
     def pointer(self) -> bytes:
         """What `latest.json` says while this run is the latest."""
@@ -230,6 +235,7 @@ def identity(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+@cache
 def code_version() -> str:
     """The package's version and a hash of its modules: results of other code are never taken for ours."""
     from terradrift import __version__

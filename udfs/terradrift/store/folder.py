@@ -1,11 +1,10 @@
-"""Objects in a folder: whole or not there, on disk before anybody hears of them."""
+"""Objects in a folder: whole or not there. Their data are on disk when they get their names, the names when they are settled."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import hashlib
-import itertools
 import os
 import shutil
 import threading
@@ -20,6 +19,7 @@ PARTIAL, GUARD = ".partial", ".guard"
 """Endings of the files of our own, whose names begin with a dot: an object on its way, and what writers of one key wait for."""
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
+_BAD_DISK = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 
 def check_size(size: int, at_most: int | None) -> None:
@@ -119,6 +119,16 @@ class Folder:
             self.put(key, data)
             return True
 
+    def settle(self, deep: bool) -> None:
+        """A name is on disk only when its folder is, and that folder's own name likewise.
+
+        One that a power cut takes before is that of an object never written: a record tells the size of what it names.
+        """
+        for folder in (path for path, _, _ in os.walk(self.root)) if deep else (self.root,):
+            _sync_folder(folder)
+        for folder in self.root.absolute().parents:
+            _sync_folder(folder)
+
     def delete(self, key: str) -> None:
         file = self.root / key
         with _absent_below_files():
@@ -133,13 +143,15 @@ class Folder:
         ]
 
     def prune(self, prefix: str) -> None:
-        """Remove what a deleted prefix leaves: its folders, and objects that were on their way."""
-        shutil.rmtree(self.root / prefix, ignore_errors=True)
+        """Remove a prefix as far as that goes: its objects and folders, and objects that were on their way."""
+        folder = self.root / prefix
+        shutil.rmtree(folder, ignore_errors=True)
+        _sync_folder(folder.parent)
 
     def _place(self, key: str, write: Callable[[IO[bytes]], Any], move: Callable[[Path, Path], Any]) -> None:
         """Beside its place first, under a name that no key has, forced to disk, then moved there in one step."""
         file = self.root / key
-        _make_folder(file.parent)
+        file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}{PARTIAL}")
         try:
             with part.open("wb") as out:
@@ -150,7 +162,6 @@ class Folder:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        _sync_folder(file.parent)
 
     @staticmethod
     def _link(part: Path, file: Path) -> None:
@@ -200,34 +211,24 @@ def _opened(file: Path) -> Iterator[int]:
         os.close(handle)
 
 
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    made = list(itertools.takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in reversed(made):
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new name is on disk only when its folder is."""
+def _sync_folder(folder: Path | str) -> None:
+    """Raises OSError where the disk fails; some file systems cannot, and need not, and not every folder is ours to open."""
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:  # some file systems cannot, and need not
-        return
-    finally:
-        os.close(handle)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as cause:
+        if cause.errno in _BAD_DISK:
+            raise
 
 
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
     """One writer at a time, among all processes that compare before they write."""
     guard = file.with_name(f".{file.name}{GUARD}")
-    _make_folder(file.parent)
+    file.parent.mkdir(parents=True, exist_ok=True)
     while True:
         handle = os.open(guard, os.O_RDWR | os.O_CREAT, 0o644)
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -150,6 +150,9 @@ class Remote:
         except ABSENT:
             return False
 
+    def settle(self, deep: bool) -> None:
+        """An object is durable when its request is answered."""
+
     def delete(self, key: str) -> None:
         obstore.delete(self.client, key)
 

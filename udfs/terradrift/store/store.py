@@ -151,14 +151,13 @@ class Store:
     def scratch_file(self, key: str) -> Iterator[Path]:
         """A path to write an intermediate file to, which has a name that nobody else uses: not forced to disk in a folder."""
         folder = self.local_path
-        if folder is None:
-            with tempfile.TemporaryDirectory(prefix="terradrift-") as name:
-                yield Path(name) / "file"
-                self.put_file(key, Path(name) / "file")
+        if folder is not None:
+            (folder / key).parent.mkdir(parents=True, exist_ok=True)
+            yield folder / key
             return
-        path = folder / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield path
+        with tempfile.TemporaryDirectory(prefix="terradrift-") as name:
+            yield Path(name) / "file"
+            self.put_file(key, Path(name) / "file")
 
     def copy_to(self, key: str, path: Path) -> Path:
         """An object as a local file: where it lies in a folder, else a copy at `path`. Raises StoreError where it is absent."""
@@ -180,6 +179,13 @@ class Store:
         """Replace exactly the object that `get_tagged` gave; whether it was still that one."""
         return self._write(key, lambda: self._objects.put_if(key, data, tag))
 
+    def settle(self, deep: bool = True) -> None:
+        """Force to disk the names of what was written here (deep: and in folders below), before anybody counts on them."""
+        try:
+            self._objects.settle(deep)
+        except OSError as cause:
+            raise self._error("settle", "", cause) from cause
+
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is removed."""
         try:
@@ -191,12 +197,10 @@ class Store:
 
     def clear(self, prefix: str) -> tuple[int, int]:
         """Remove all under a prefix; objects and bytes removed."""
-        removed = size = 0
-        for key, length in list(self.entries(prefix)):
-            self.delete(key)
-            removed, size = removed + 1, size + length
+        found = dict(self.entries(prefix))
         self._objects.prune(prefix)
-        return removed, size
+        list(self.each(self.delete, found if self.local_path is None else list(self.keys(prefix))))
+        return len(found), sum(found.values())
 
     def leftovers(self) -> list[tuple[str, int]]:
         """Keys and sizes of what writers that were killed left of objects on their way; a bucket shows none."""
