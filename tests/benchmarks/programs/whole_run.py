@@ -32,7 +32,6 @@ def plan(scene: Path, output: Path) -> Plan:
     settings: dict[str, Any] = {
         "mosaic": str(scene / "mosaic.zarr"),
         "output": str(output),
-        "tile_size": 512,
         "change": {"detector": "trajectory", "threshold": {"score": THRESHOLD}},
     }
     return td.plan(params_from(settings))
