@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyspark.sql import SparkSession
 
 import terradrift as td
 from published import make_run
+from terradrift.cli import main
 from terradrift.errors import StoreError, TerradriftError
 from terradrift.run import Run
 from terradrift.score_store import RasterStore, raster_store
@@ -214,4 +216,35 @@ def test_a_damaged_table_or_document_is_never_read(made: Run, out: Path, kind: s
                     pass
             cases += 1
     tally("R6", cases - len(silent), len(silent))
+    assert not silent
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("kind", [*HARM, "removed"])
+def test_a_damaged_table_is_never_answered_from(
+    finished_run: Path,
+    spark: SparkSession,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    kind: str,
+    tally: Callable[..., None],
+) -> None:
+    """By `terradrift sql`: every column of what is published, as text."""
+    at, cases, silent = random.Random(kind), 0, []
+    out = Path(shutil.copytree(finished_run / "out", tmp_path / "out"))
+    parts = sorted((out / "runs").glob("*/tables/*_polygons/*.parquet"))
+    for path in parts:
+        query = ["sql", str(out), f"SELECT to_json(struct(*)) AS a FROM {path.parent.name} ORDER BY 1"]
+        assert main(query) == 0
+        expected = capsys.readouterr().out
+        for _ in range(ROUNDS[kind]):
+            with mended([path]):
+                harm(path, kind, at)
+                code = main(query)
+                told = capsys.readouterr()
+            right = (code in (2, 4) and told.err.count("\n") == 1) if code else told.out == expected
+            cases += 1
+            silent += [] if right else [(path, code, told.err)]
+    tally("R6", cases - len(silent), len(silent))
+    assert cases
     assert not silent

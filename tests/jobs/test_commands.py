@@ -322,9 +322,18 @@ def test_sql_answers_one_query(spark: SparkSession, place: Workplace, done: Any,
 
 @pytest.mark.parametrize(
     ("query", "expected"),
-    [("SELECT nothing FROM change_polygons", "nothing"), ("SELEC 1", "SELEC"), ("SELECT 1; SELECT 2", ""), ("", "")],
+    [
+        ("SELECT nothing FROM change_polygons", "nothing"),
+        ("SELEC 1", "SELEC"),
+        ("SELECT 1; SELECT 2", ""),
+        ("", ""),
+        ("SELECT 1 / (n_pixels - n_pixels) FROM change_polygons", "DIVIDE_BY_ZERO"),
+        ("SELECT CAST(ST_AsText(geometry) AS INT) FROM change_polygons", "CAST_INVALID_INPUT"),
+        ("SELECT raise_error('stop here') FROM change_polygons", "stop here"),
+        ("SELECT ST_GeomFromText('POLYGON ((' || n_pixels) FROM change_polygons", "POLYGON"),
+    ],
 )
-def test_sql_that_spark_cannot_read_is_one_line(
+def test_sql_that_spark_cannot_read_or_answer_is_one_line(
     spark: SparkSession, place: Workplace, done: Any, capsys: pytest.CaptureFixture[str], query: str, expected: str
 ) -> None:
     assert main(["sql", str(place.out()), query]) == 2

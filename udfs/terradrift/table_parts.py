@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def write_part(store: Store, key: str, batches: Iterable[pa.RecordBatch], form: 
     with tempfile.TemporaryDirectory(prefix="terradrift-part-") as folder:
         path = Path(folder) / "part.parquet"
         try:
-            with pq.ParquetWriter(path, form.schema, compression="zstd", store_schema=False) as writer:
+            with pq.ParquetWriter(path, form.schema, compression="zstd", store_schema=False, write_page_checksum=True) as writer:
                 for table in _row_groups(batches, form.schema):
                     rows += table.num_rows
                     writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
@@ -113,36 +114,47 @@ def table_is_there(ledger: Ledger, table: str) -> bool:
     return record is not None and is_there(record["objects"], {key: ledger.store.size(key) or 0 for key in record["objects"]})
 
 
-def table_keys(ledger: Ledger, table: str) -> list[str]:
-    """Keys of a table's parts, as its record names them; of a table without one, those that are there."""
-    return sorted(_parts(ledger, table))
-
-
-def _parts(ledger: Ledger, table: str) -> dict[str, str | None]:
-    """Hash of every part by its key, as the table's record says; None where it has no record."""
+def table_keys(ledger: Ledger, table: str) -> dict[str, Written | None]:
+    """Keys of a table's parts in order, and what its record says was written; of a table without a record, what is there."""
     record = ledger.read(record_name(table))
     if record is None:
-        found: dict[str, str | None] = dict.fromkeys(ledger.store.keys(table))
+        found: dict[str, Written | None] = dict.fromkeys(ledger.store.keys(table))
     else:
-        found = {key: value.sha256 for key, value in record["objects"].items() if isinstance(value, Written)}
-    return {key: sha256 for key, sha256 in found.items() if _is_part(key)}
+        found = {key: value for key, value in record["objects"].items() if isinstance(value, Written)}
+    return {key: found[key] for key in sorted(found) if _is_part(key)}
 
 
 def _is_part(key: str) -> bool:
     return key.endswith(".parquet") and not key.rpartition("/")[2].startswith((".", "_"))
 
 
-def read_part(store: Store, key: str, columns: Sequence[str] | None = None, sha256: str | None = None) -> pa.Table:
-    """The rows of a part. Raises StoreError where it is absent or damaged: Parquet's own pages have no checksum."""
+def check_sizes(store: Store, keys: Mapping[str, Written | None]) -> None:
+    """Raise DamagedError where a part is gone or has another size than its record says: Spark skips a file without a byte."""
+    for key, found in zip(keys, store.each(store.size, keys), strict=True):
+        expected = keys[key]
+        if expected is not None and found != expected.bytes:
+            told = "no such object" if found is None else f"{found} bytes"
+            raise DamagedError(f"{store.url}/{key}: found {told}; expected {expected.bytes} bytes; run with --fresh")
+
+
+def read_part(store: Store, key: str, columns: Sequence[str] | None = None, expected: Written | None = None) -> pa.Table:
+    """The rows of a part. Raises StoreError where it is absent, DamagedError where it is not Parquet or not what is expected."""
+    with _opened(store, key, expected) as part:
+        return part.read(list(columns) if columns else None)
+
+
+@contextmanager
+def _opened(store: Store, key: str, expected: Written | None) -> Iterator[pq.ParquetFile]:
     data = store.get(key)
     if data is None:
         raise StoreError(f"{store.url}/{key}: found no such object; expected a part of a table; was the output removed?")
-    if sha256 is not None and (found := written(data).sha256) != sha256:
-        raise DamagedError(f"{store.url}/{key}: found sha256 {found}; expected {sha256}: the object is damaged; run with --fresh")
+    if expected is not None and (found := written(data)) != expected:
+        told = f"found sha256 {found.sha256}; expected {expected.sha256}"
+        raise DamagedError(f"{store.url}/{key}: {told}: the object is damaged; run with --fresh")
     try:
-        return pq.ParquetFile(pa.BufferReader(data)).read(list(columns) if columns else None)
-    except (OSError, pa.ArrowInvalid) as cause:
-        raise StoreError(f"{store.url}/{key}: found {len(data)} bytes that are not Parquet: the object is damaged") from cause
+        yield pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+    except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as cause:
+        raise DamagedError(f"{store.url}/{key}: found {len(data)} bytes that are not Parquet: the object is damaged") from cause
 
 
 def read_table(ledger: Ledger, table: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -152,18 +164,18 @@ def read_table(ledger: Ledger, table: str, columns: Sequence[str] | None = None)
 
 def read_parts(ledger: Ledger, table: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """A table a part at a time, each what the table's record says."""
-    parts = _parts(ledger, table)
+    parts = table_keys(ledger, table)
     if not parts:
         raise StoreError(f"{ledger.url}/{table}: found no Parquet; expected a table of a finished run; run it again")
-    for key in sorted(parts):
-        yield read_part(ledger.store, key, columns, parts[key])
+    for key, expected in parts.items():
+        yield read_part(ledger.store, key, columns, expected)
 
 
 def geo_metadata(ledger: Ledger, table: str) -> dict[str, Any]:
     """The GeoParquet metadata of a table's first part; empty where it is plain Parquet."""
-    for key in table_keys(ledger, table):
-        data = ledger.store.get(key)
-        found = pq.ParquetFile(pa.BufferReader(data)).schema_arrow.metadata if data else None
+    for key, expected in table_keys(ledger, table).items():
+        with _opened(ledger.store, key, expected) as part:
+            found = part.schema_arrow.metadata
         geo: dict[str, Any] = json.loads((found or {}).get(b"geo", b"{}"))
         return geo
     raise StoreError(f"{ledger.url}/{table}: found no Parquet; expected a table of a finished run; run it again")

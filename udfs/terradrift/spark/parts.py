@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -15,12 +15,14 @@ from pyspark.sql.types import BinaryType, StructField, StructType
 from sedona.spark.sql.types import GeometryType
 
 from terradrift.records import Ledger
+from terradrift.sealed import Written
 from terradrift.spark.arrow_tasks import ArrowFunction, Batches
 from terradrift.store import open_store
 from terradrift.table_parts import (
     PART_SCHEMA,
     Part,
     TableFormat,
+    check_sizes,
     finish_table,
     geo_metadata,
     part_key,
@@ -30,6 +32,9 @@ from terradrift.table_parts import (
 )
 
 READ_TASKS_A_CORE = 4
+
+CHECKED = {"parquet.page.verify-checksum.enabled": "true"}
+"""How Spark reads what we wrote: by itself it does not look at the checksums of pages."""
 
 SPARK_SCHEMA = "org.apache.spark.sql.parquet.row.metadata"
 """Where Spark keeps the comments of a table's columns in Parquet."""
@@ -60,32 +65,36 @@ def stored(schema: StructType) -> StructType:
 
 
 def read_frame(spark: SparkSession, ledger: Ledger, table: str) -> DataFrame:
-    """A table as a frame, its geometry Sedona's: read by Spark itself from a folder, through the store from elsewhere."""
-    keys = table_keys(ledger, table)
-    is_geo = bool(geo_metadata(ledger, table))
-    folder = ledger.store.local_path
-    if folder is not None:
-        return spark.read.format("geoparquet" if is_geo else "parquet").load([str(folder / key) for key in keys])
-    frame = read_parts(spark, ledger, keys)
-    return frame.withColumn("geometry", F.call_function("ST_GeomFromWKB", "geometry")) if is_geo else frame
+    """A table as a frame, its geometry Sedona's."""
+    if not geo_metadata(ledger, table):
+        return read_plain(spark, ledger, table)
+    if ledger.store.local_path is not None:
+        return _from_folder(spark, ledger, table, "geoparquet")
+    return read_plain(spark, ledger, table).withColumn("geometry", F.call_function("ST_GeomFromWKB", "geometry"))
 
 
 def read_plain(spark: SparkSession, ledger: Ledger, table: str) -> DataFrame:
-    """A table as a frame, its geometry WKB as it is stored."""
+    """A table as a frame, its geometry WKB as it is stored. Spark itself reads a folder, our tasks what lies elsewhere."""
+    if ledger.store.local_path is not None:
+        return _from_folder(spark, ledger, table, "parquet")
+    return read_parts(spark, ledger, table_keys(ledger, table))
+
+
+def _from_folder(spark: SparkSession, ledger: Ledger, table: str, form: str) -> DataFrame:
     keys = table_keys(ledger, table)
-    folder = ledger.store.local_path
-    return spark.read.parquet(*(str(folder / key) for key in keys)) if folder else read_parts(spark, ledger, keys)
+    check_sizes(ledger.store, keys)
+    return spark.read.options(**CHECKED).format(form).load([f"{ledger.store.local_path}/{key}" for key in keys])
 
 
 def read_parts(
-    spark: SparkSession, ledger: Ledger, keys: Sequence[str], schema: pa.Schema | None = None, **equal: Any
+    spark: SparkSession, ledger: Ledger, keys: Mapping[str, Written | None], schema: pa.Schema | None = None, **equal: Any
 ) -> DataFrame:
     """Rows of Parquet objects, read through the store by tasks. `equal`: only rows with these values of columns."""
     if schema is None:
-        schema = read_part(ledger.store, keys[0]).schema.remove_metadata()
+        schema = read_part(ledger.store, next(iter(keys))).schema.remove_metadata()
     cores = spark.sparkContext.defaultParallelism
     numbers = spark.range(0, len(keys), 1, max(1, min(len(keys), READ_TASKS_A_CORE * cores)))
-    return numbers.mapInArrow(_reading(ledger.url, list(keys), schema, equal), from_arrow_schema(schema))
+    return numbers.mapInArrow(_reading(ledger.url, list(keys.items()), schema, equal), from_arrow_schema(schema))
 
 
 def _geometries(schema: StructType) -> list[str]:
@@ -119,13 +128,14 @@ def _chained(first: pa.RecordBatch, rest: Batches) -> Batches:
     yield from rest
 
 
-def _reading(url: str, keys: list[str], schema: pa.Schema, equal: dict[str, Any]) -> ArrowFunction:
+def _reading(url: str, keys: list[tuple[str, Written | None]], schema: pa.Schema, equal: dict[str, Any]) -> ArrowFunction:
     """Numbers of keys -> rows."""
 
     def read(batches: Batches) -> Batches:
         for batch in batches:
             for number in batch["id"].to_pylist():
-                table = read_part(open_store(url), keys[number])
+                key, expected = keys[number]
+                table = read_part(open_store(url), key, expected=expected)
                 for name, value in equal.items():
                     table = table.filter(pc.equal(table[name], value))
                 yield from table.select(schema.names).cast(schema).to_batches()

@@ -74,7 +74,7 @@ def polygonize_changes(spark: SparkSession, run: Run) -> dict[str, Any]:
         contour=threshold if polygons.outline == "contour" else None,
     )
     describe(spark, "polygonize tiles")
-    keys = cut_all(spark, run, rule, drawing)
+    keys = dict.fromkeys(cut_all(spark, run, rule, drawing))
     describe(spark, "merge polygons across seams")
     whole = read_parts(spark, ledger, keys, FRAGMENT_SCHEMA, seam=False).select(POLYGON_COLUMNS)
     seams = read_parts(spark, ledger, keys, FRAGMENT_SCHEMA, seam=True)

@@ -30,6 +30,9 @@ SEDONA = {
 
 LOCAL_MASTER = "local[*,4]"  # plain local[*] never runs a failed task again
 
+_UNREADABLE = re.compile(r"\[FAILED_READ_FILE[.\w]*\] .* reading file (.+?)\.\s|\[PATH_NOT_FOUND\] .* exist: (.+?)\.\s")
+"""Spark's words for a file that is gone or is not what it should be."""
+
 REDACTED = "(?i)secret|passw|token|credential|signature|authorization|(access|account|api|private)[._-]?key|[?&]sig=|://[^/@]*@"
 """Names and values of settings that Spark's logs leave out: its own default, signed URLs, and keys under more names."""
 
@@ -113,10 +116,13 @@ def executor_error(error: Exception) -> str:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """One of our own errors that an executor raised is raised again as itself."""
+    """One of our own errors that an executor raised is raised again as itself; a file that Spark cannot read is DamagedError."""
     try:
         yield
-    except PySparkException as error:
+    except (PySparkException, Py4JError) as error:
+        if unreadable := _UNREADABLE.search(str(error)):
+            path = unreadable[1] or unreadable[2]
+            raise DamagedError(f"{path}: found it unreadable for Spark; expected what was written; run with --fresh") from error
         name, _, message = executor_error(error).partition(": ")
         for known in (InputError, StoreError, DamagedError, ChangedError):
             if name.rpartition(".")[2] == known.__name__:

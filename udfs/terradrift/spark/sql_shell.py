@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from rich.console import Console
@@ -13,7 +15,7 @@ from rich.text import Text
 
 from terradrift.errors import InputError, TerradriftError
 from terradrift.ledger import latest_run
-from terradrift.spark.session import FAST_START, executor_error, spark_session
+from terradrift.spark.session import FAST_START, explained, spark_session
 from terradrift.spark.tables import register_tables, run_query
 
 MAX_ROWS = 1000
@@ -28,16 +30,20 @@ PROMPT = "terradrift> "
 def open_shell(out: str, query: str | None, master: str | None = None) -> None:
     """Answer one query, or statements from stdin until `quit`. Raises InputError for a query that Spark cannot read."""
     _check_tables(out)
+    is_ours = SparkSession.getActiveSession() is None
     with spark_session("terradrift sql", master, FAST_START if master is None else {}) as spark:
-        names = register_tables(spark, out)
+        if is_ours:
+            spark.sparkContext.setLogLevel("OFF")  # what failed is told in one line, not for each of four attempts
+        with explained():
+            names = register_tables(spark, out)
         console = Console(file=sys.stdout, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
         if query is not None:
-            print_rows(_answer(spark, query), console)
+            _answer(spark, query, console)
             return
         console.print(f"tables: {', '.join(names)}; end a statement with ; and leave with quit;")
         for statement in _statements():
             try:
-                print_rows(_answer(spark, statement), console)
+                _answer(spark, statement, console)
             except TerradriftError as error:
                 console.print(str(error), markup=False)
 
@@ -66,11 +72,22 @@ def _check_tables(out: str) -> None:
             raise InputError(f"output: found no tables in {where}; expected those of run {run.run_id}; run again with --fresh")
 
 
-def _answer(spark: SparkSession, statement: str) -> DataFrame:
+def _answer(spark: SparkSession, statement: str, console: Console) -> None:
+    """Print what a statement gives. Raises InputError where Spark cannot read it or it fails on the way: 1/0, a bad cast."""
     try:
-        return run_query(spark, statement)
-    except PySparkException as error:
-        raise InputError(f"sql: {executor_error(error)}") from error
+        with explained():
+            print_rows(run_query(spark, statement), console)
+    except (PySparkException, Py4JError) as error:
+        raise InputError(f"sql: {_cause(str(error))}") from error
+
+
+def _cause(text: str) -> str:
+    """The line of an error of Spark's that says what the statement did: its own condition, else the innermost exception."""
+    condition = re.search(r"\[[A-Z][A-Z_.]+\] .*", text)
+    if condition:
+        return condition[0]
+    exception = re.search(r"^.*\w(?:Error|Exception): (.+)$", text, flags=re.MULTILINE)
+    return exception[1] if exception else text
 
 
 def _text(value: object) -> str:
