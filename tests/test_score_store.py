@@ -11,7 +11,7 @@ import rioxarray  # noqa: F401  (adds .rio)
 import xarray as xr
 import zarr
 
-from terradrift.errors import StoreError
+from terradrift.errors import DamagedError, StoreError
 from terradrift.grid import Grid, Window
 from terradrift.kernels.score_block import Recipe
 from terradrift.score_store import CHANGED, RasterStore, raster_store, score_arrays
@@ -104,6 +104,21 @@ def test_zarr_writes_the_same_chunks(tmp_path: Path) -> None:
             index = layout.parse_index(shard[-layout.index_bytes :], key)
             chunks.append([shard[int(a) : int(a + n)] if a != 2**64 - 1 else None for a, n in index])
         assert chunks[0] == chunks[1]
+
+
+def test_a_shard_in_the_place_of_another_is_no_values(tmp_path: Path) -> None:
+    raster = store(tmp_path)
+    fill(raster)
+    files = sorted((tmp_path / "scores.zarr/0/change_score/c").glob("*/*"))
+    found = [path.read_bytes() for path in files]
+    for path, data in zip(files, found[1:] + found[:1], strict=True):
+        path.write_bytes(data)
+    zarr.open_array(tmp_path / "scores.zarr/0/change_score")[:]  # others take it for what it is not
+    for tile in tiles(raster):
+        key = raster.layout("change_score").key((tile.row - 1, tile.col - 1))
+        if raster.store.get(key) is not None:
+            with pytest.raises(DamagedError, match="written elsewhere; expected that of this place; run with --fresh"):
+                raster.read_tile(tile, "change_score")
 
 
 def test_an_empty_tile_leaves_no_object(tmp_path: Path) -> None:

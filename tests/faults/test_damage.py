@@ -194,6 +194,29 @@ def test_a_damaged_shard_is_never_read_as_values(made: Run, out: Path, kind: str
     assert not silent
 
 
+def test_shards_that_changed_places_are_never_read_as_values(made: Run, out: Path, tally: Callable[..., None]) -> None:
+    """By tile and by plane: a shard says which it is."""
+    cases = 0
+    for raster, name in rasters(made, out):
+        layout = raster.layout(name)
+        planes, lead = PlaneReader(raster.store, layout), (0,) * (len(layout.shape) - 2)
+        shards = [path for path in sorted((Path(raster.url) / layout.path / "c").rglob("*/*")) if path.is_file()]
+        for one, other in pairwise(shards):
+            with mended([one, other]):
+                first = one.read_bytes()
+                one.write_bytes(other.read_bytes())
+                other.write_bytes(first)
+                for path in (one, other):
+                    tile = raster.tile(*map(int, path.parts[-2:]))
+                    with pytest.raises(StoreError, match="written elsewhere"):
+                        raster.read_tile(tile, name)
+                    with pytest.raises(StoreError, match="written elsewhere"):
+                        planes.read(lead, tile.window)
+                    cases += 2
+    tally("R6", cases, 0)
+    assert cases >= 60
+
+
 @pytest.mark.parametrize("kind", list(HARM))
 def test_a_damaged_table_or_document_is_never_read(made: Run, out: Path, kind: str, tally: Callable[..., None]) -> None:
     at = random.Random(kind)

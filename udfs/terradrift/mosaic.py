@@ -22,7 +22,8 @@ from terradrift.mosaic_metadata import MAX_METADATA_BYTES, georeference, quantiz
 from terradrift.params.locations import mosaic_location
 from terradrift.store import Store, open_store
 from terradrift.store.remote import NO_BUCKET
-from terradrift.zarr_chunks import ArrayLayout, parse_json, parse_layout
+from terradrift.zarr_chunks import ArrayLayout
+from terradrift.zarr_layout import parse_json, parse_layout
 
 __all__ = ["Block", "Mosaic", "ReadReport", "open_mosaic"]
 

@@ -13,7 +13,8 @@ import pyproj
 from terradrift.errors import DamagedError, InputError
 from terradrift.grid import Grid
 from terradrift.store import Store
-from terradrift.zarr_chunks import ABSENT, COORDINATES, ArrayLayout, parse_json, parse_layout
+from terradrift.zarr_chunks import ABSENT, ArrayLayout
+from terradrift.zarr_layout import COORDINATES, parse_json, parse_layout
 
 MAX_YEARS = 100
 

@@ -20,6 +20,7 @@ from terradrift.geozarr import level_attributes, root_attributes, spatial_ref_at
 from terradrift.grid import Grid
 from terradrift.kernels.overview import RESAMPLING
 from terradrift.pyramid import MAX_CHUNK, Level
+from terradrift.zarr_chunks import NAMED
 
 ZSTD_LEVEL = 1
 """Float scores are noise below their first digits: level 3 takes twice the time of level 1 for two hundredths less."""
@@ -92,7 +93,7 @@ class Template:
             fill_value=array.fill_value,
             compressors=ZstdCodec(level=ZSTD_LEVEL, checksum=True),
             dimension_names=array.dims,
-            attributes={**array.attributes, **resampling, "grid_mapping": "spatial_ref", **level_attributes(level.grid)},
+            attributes={**array.attributes, **resampling, **NAMED, "grid_mapping": "spatial_ref", **level_attributes(level.grid)},
         )
 
     def _write_coordinates(self, group: zarr.Group, grid: Grid) -> None:

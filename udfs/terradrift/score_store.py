@@ -26,7 +26,8 @@ from terradrift.raster_template import RasterArray, Template
 from terradrift.sealed import ABSENT as ABSENT_OBJECT
 from terradrift.sealed import Written, written
 from terradrift.store import Store, open_store
-from terradrift.zarr_chunks import ABSENT, ArrayLayout, parse_layout
+from terradrift.zarr_chunks import ABSENT, ArrayLayout
+from terradrift.zarr_layout import parse_layout
 
 
 def score_arrays(recipe: Recipe, overview: str = "mean") -> tuple[RasterArray, ...]:
@@ -157,7 +158,7 @@ class RasterStore:
         """Put shard (..., row, col) of a level; gives its key and what was written, or ABSENT where all is the fill value."""
         layout = self.layout(name, level)
         key = layout.key(at)
-        data = layout.encode_shard(values)
+        data = layout.encode_shard(values, key)
         if data is None:
             return key, ABSENT_OBJECT
         self.store.put(key, data.data)
@@ -190,9 +191,7 @@ class RasterStore:
         data = self.store.get(key)
         if data is None:
             return
-        if len(data) < layout.index_bytes:
-            raise StoreError(f"{where}: found {len(data)} bytes; expected a shard: the object is cut or empty")
-        index = layout.parse_index(data[-layout.index_bytes :], where)
+        index = layout.parse_tail(data[-layout.tail_bytes :], key, where)
         chunk = np.empty(layout.chunk, layout.dtype)
         height, width = layout.chunk[-2:]
         for position in np.ndindex(layout.chunks_per_shard):

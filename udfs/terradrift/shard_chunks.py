@@ -25,8 +25,8 @@ class ShardIndex(NamedTuple):
 
 def read_index(store: Store, layout: ArrayLayout, key: str) -> ShardIndex | None:
     """The index of a shard; None where the shard is absent. Raises DamagedError where it is not whole."""
-    found = store.get_end(key, layout.index_bytes, not layout.index_at_end)
-    return None if found is None else ShardIndex(layout.parse_index(found.data, f"{store.url}/{key}"), found.tag)
+    found = store.get_end(key, layout.tail_bytes, not layout.index_at_end)
+    return None if found is None else ShardIndex(layout.parse_tail(found.data, key, f"{store.url}/{key}"), found.tag)
 
 
 def fetch_chunks(store: Store, layout: ArrayLayout, key: str, ranges: Sequence[tuple[int, int]], tag: str) -> list[Any]:

@@ -7,7 +7,7 @@ can make us run anything.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 import zlib
 from dataclasses import dataclass
@@ -20,18 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from terradrift.buffers import BUFFERS
-from terradrift.errors import DamagedError, InputError
+from terradrift.errors import DamagedError
 
 ABSENT = 2**64 - 1
 """Offset and length of a chunk that is not in its shard."""
 
-DATES = "numpy.datetime64"
+NAMED = {"shard_name": "blake2b, 8 bytes, of the key in this store, before the index"}
+"""Attribute of the arrays whose shards are so."""
 
-EMBEDDINGS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float16", "float32", "float64")
-
-COORDINATES = (*EMBEDDINGS, "int64", "uint64", DATES)
-
-_COMPRESSORS = ("zstd", "blosc", "gzip", "crc32c")
+NAME_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,8 @@ class ArrayLayout:
     index_checksum: bool = True
     separator: str = "/"
     prefix: str = "c"
+    named: bool = False
+    """Whether a shard says which it is, before its index: so do ours (NAMED)."""
 
     @property
     def chunks_per_shard(self) -> tuple[int, ...]:
@@ -65,10 +64,15 @@ class ArrayLayout:
         return 16 * math.prod(self.chunks_per_shard) + (4 if self.index_checksum else 0)
 
     @property
+    def tail_bytes(self) -> int:
+        """Bytes of the index and of the name before it."""
+        return self.index_bytes + (NAME_BYTES if self.named else 0)
+
+    @property
     def most_bytes(self) -> int:
         """Bytes that a shard of this array cannot exceed: zstd stores what it cannot compress, with a little around it."""
         chunks = math.prod(self.chunks_per_shard)
-        return chunks * (self.chunk_bytes + (self.chunk_bytes >> 8) + 128) + self.index_bytes
+        return chunks * (self.chunk_bytes + (self.chunk_bytes >> 8) + 128) + self.tail_bytes
 
     @property
     def chunk_bytes(self) -> int:
@@ -92,6 +96,15 @@ class ArrayLayout:
                 tuple(i % n for i, n in zip(chunk_index, self.chunks_per_shard, strict=True)), self.chunks_per_shard
             )
         )
+
+    def parse_tail(self, data: bytes, key: str, where: str) -> npt.NDArray[np.uint64]:
+        """The index from the `tail_bytes` of the shard `key`. Raises DamagedError where it is cut, damaged or another shard."""
+        index = self.parse_index(data[self.tail_bytes - self.index_bytes :], where)
+        if self.named and data[:NAME_BYTES] != shard_name(key):
+            raise DamagedError(
+                f"{where}: found a shard that was written elsewhere; expected that of this place; run with --fresh"
+            )
+        return index
 
     def parse_index(self, data: bytes, where: str) -> npt.NDArray[np.uint64]:
         """(chunk, 2) offsets and lengths from the bytes of a shard's index."""
@@ -145,8 +158,8 @@ class ArrayLayout:
         level = dict(self.codecs)["zstd"]
         return bytes(numcodecs.zstd.compress(np.ascontiguousarray(chunk), level, True))
 
-    def encode_shard(self, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
-        """One whole shard object from the values it covers (cut at the array's edge), or None where all are the fill value.
+    def encode_shard(self, values: npt.NDArray[Any], key: str) -> npt.NDArray[np.uint8] | None:
+        """The whole shard object `key` from the values it covers (cut at the array's edge), or None where all are the fill value.
 
         Its memory is lent by BUFFERS, for the caller to give back.
         """
@@ -170,9 +183,14 @@ class ArrayLayout:
         if not end:
             BUFFERS.give(shard)
             return None
-        tail = encode_index(index)
+        tail = (shard_name(key) if self.named else b"") + encode_index(index)
         shard[end : end + len(tail)] = np.frombuffer(tail, np.uint8)
         return shard[: end + len(tail)]
+
+
+def shard_name(key: str) -> bytes:
+    """What stands before the index of the shard `key` of our stores: whole bytes in the wrong place are no values."""
+    return hashlib.blake2b(key.encode(), digest_size=NAME_BYTES).digest()
 
 
 def encode_index(index: npt.NDArray[np.uint64]) -> bytes:
@@ -189,110 +207,3 @@ def is_fill(values: npt.NDArray[Any], fill: npt.NDArray[Any]) -> bool:
     if values.dtype.kind == "f" and np.isnan(fill):
         return bool(np.isnan(values).all())
     return bool((values == fill).all())
-
-
-def parse_layout(
-    path: str, metadata: bytes, where: str, dtypes: tuple[str, ...] = EMBEDDINGS
-) -> tuple[ArrayLayout, dict[str, Any]]:
-    """Layout and the raw metadata of an array of one of `dtypes` from its zarr.json; one line for whatever is not supported."""
-    document = parse_json(metadata, where)
-    if document.get("zarr_format") != 3 or document.get("node_type") != "array":
-        found = f"zarr_format {document.get('zarr_format')!r}, node_type {document.get('node_type')!r}"
-        raise InputError(f"{where}: found {found}; expected a Zarr v3 array")
-    try:
-        return _layout(path, document, where, dtypes), document
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as cause:
-        raise InputError(f"{where}: found metadata without a valid {cause}; expected a Zarr v3 array") from cause
-
-
-def parse_json(data: bytes, where: str) -> dict[str, Any]:
-    """A JSON object, or one line saying that it is none."""
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as cause:
-        raise InputError(f"{where}: found text that is not JSON ({cause}); expected Zarr v3 metadata") from cause
-    if not isinstance(document, dict):
-        raise InputError(f"{where}: found {type(document).__name__}; expected a JSON object")
-    return document
-
-
-def _layout(path: str, document: dict[str, Any], where: str, dtypes: tuple[str, ...]) -> ArrayLayout:
-    dtype = _dtype(document["data_type"], where, dtypes)
-    shape = _sizes(document["shape"], "shape", where)
-    shard = _sizes(document["chunk_grid"]["configuration"]["chunk_shape"], "chunk_shape", where)
-    encoding = document.get("chunk_key_encoding", {"name": "default"})
-    separator = encoding.get("configuration", {}).get("separator", "/" if encoding["name"] == "default" else ".")
-    if encoding["name"] not in ("default", "v2") or separator not in ("/", "."):  # anything else could name any file
-        found = f"{encoding['name']!r} with {separator!r}"
-        raise InputError(f"{where}: chunk_key_encoding: found {found[:80]}; expected default or v2 with '/' or '.'")
-    codecs = document["codecs"]
-    sharded = codecs[0]["name"] == "sharding_indexed"
-    extra: dict[str, Any] = {}
-    chunk = shard
-    if sharded:
-        if len(codecs) > 1:
-            raise InputError(f"{where}: codecs: found {codecs[1]['name']!r} after sharding_indexed; expected nothing there")
-        configuration = codecs[0]["configuration"]
-        chunk = _sizes(configuration["chunk_shape"], "inner chunk_shape", where)
-        codecs = configuration["codecs"]
-        names = [codec["name"] for codec in configuration.get("index_codecs", [])]
-        if names not in (["bytes"], ["bytes", "crc32c"]):
-            raise InputError(f"{where}: index_codecs: found {names}; expected bytes and crc32c")
-        location = configuration.get("index_location", "end")
-        extra = {"index_checksum": names[-1] == "crc32c", "index_at_end": location == "end"}
-    if not len(shape) == len(shard) == len(chunk):
-        raise InputError(f"{where}: found shape {shape} with chunks {chunk} in {shard}; expected as many numbers in each")
-    if any(s % c for s, c in zip(shard, chunk, strict=True)):
-        raise InputError(f"{where}: found shape {shape}, shards {shard}, chunks {chunk}; expected chunks that divide shards")
-    if codecs[0]["name"] != "bytes":
-        raise InputError(f"{where}: codecs: found {codecs[0]['name']!r} first; expected 'bytes'")
-    compressors = tuple(
-        (c["name"], int(c.get("configuration", {}).get("level") or 0) if c["name"] == "zstd" else 0) for c in codecs[1:]
-    )
-    names = [name for name, _ in compressors]
-    unknown = [name for name in names if name not in _COMPRESSORS]
-    if unknown or len([name for name in names if name != "crc32c"]) > 1 or "crc32c" in names[:-1]:
-        raise InputError(f"{where}: codecs: found {names}; expected one of zstd, blosc, gzip, or none, then at most crc32c")
-    return ArrayLayout(
-        path=path,
-        shape=shape,
-        dtype=dtype,
-        fill_value=_fill_value(document["fill_value"], dtype, where),
-        chunk=chunk,
-        shard=shard,
-        sharded=sharded,
-        codecs=compressors,
-        big_endian=codecs[0].get("configuration", {}).get("endian", "little") == "big" and dtype.itemsize > 1,
-        separator=separator,
-        prefix="c" if encoding["name"] == "default" else "",
-        **extra,
-    )
-
-
-def _sizes(value: Any, name: str, where: str) -> tuple[int, ...]:
-    if not isinstance(value, list) or not all(isinstance(n, int) and n > 0 for n in value):
-        raise InputError(f"{where}: {name}: found {value!r}; expected positive whole numbers")
-    return tuple(value)
-
-
-def _dtype(name: Any, where: str, known: tuple[str, ...]) -> np.dtype[Any]:
-    if isinstance(name, dict) and name.get("name") == DATES and DATES in known:
-        unit, scale = name["configuration"]["unit"], name["configuration"].get("scale_factor", 1)
-        if unit in ("Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns") and isinstance(scale, int) and 0 < scale < 1 << 31:
-            return np.dtype(f"datetime64[{scale}{unit}]")
-    if name not in known or name == DATES:
-        raise InputError(f"{where}: data_type: found {str(name)[:80]!r}; expected one of {', '.join(known)}")
-    return np.dtype(name)
-
-
-def _fill_value(value: Any, dtype: np.dtype[Any], where: str) -> float:
-    special = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-    if dtype.kind == "M":
-        return np.iinfo(np.int64).min if value == "NaT" else int(value)
-    if isinstance(value, str) and value in special and dtype.kind == "f":
-        return special[value]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{where}: fill_value: found {value!r}; expected a number")
-    if dtype.kind in "iu" and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
-        raise InputError(f"{where}: fill_value: found {value!r}; expected a value of {dtype}")
-    return value

@@ -24,7 +24,7 @@ from terradrift.raster_template import RasterArray
 from terradrift.score_store import RasterStore, raster_store
 from terradrift.store import Store, open_store
 from terradrift.store.zarr_view import ZarrView
-from terradrift.zarr_chunks import parse_json, parse_layout
+from terradrift.zarr_layout import parse_json, parse_layout
 
 DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 

@@ -11,7 +11,8 @@ from figures import megapixels, report
 
 from terradrift.mosaic import open_mosaic
 from terradrift.raster_template import ZSTD_LEVEL
-from terradrift.zarr_chunks import ABSENT, parse_layout
+from terradrift.zarr_chunks import ABSENT
+from terradrift.zarr_layout import parse_layout
 
 scene, out = Path(sys.argv[1]), Path(sys.argv[2])
 mosaic = open_mosaic(str(scene / "mosaic.zarr"))

@@ -13,7 +13,8 @@ import numpy as np
 from terradrift.errors import InputError, SetupError
 from terradrift.serve.site import Site
 from terradrift.store import Store, open_store
-from terradrift.zarr_chunks import ABSENT, encode_index, parse_layout
+from terradrift.zarr_chunks import ABSENT, encode_index, shard_name
+from terradrift.zarr_layout import parse_layout
 
 SETTINGS = "viewer.json"
 
@@ -71,4 +72,5 @@ def _empty_shards(folder: Path) -> Iterator[tuple[str, bytes]]:
         empty = encode_index(np.full((math.prod(layout.chunks_per_shard), 2), ABSENT, np.uint64))
         for at in np.ndindex(*(math.ceil(n / side) for n, side in zip(layout.shape, layout.shard, strict=True))):
             if not (folder / layout.key(at)).exists():
-                yield layout.key(at), empty
+                name = shard_name(layout.key(at).rpartition(".zarr/")[2]) if layout.named else b""
+                yield layout.key(at), name + empty
