@@ -15,18 +15,22 @@ import numpy as np
 import pytest
 
 from mosaics import write_mosaic
+from terradrift.calibration import Candidates
+from terradrift.decision import DecisionRule
+from terradrift.drawing import Drawing
 from terradrift.errors import InputError
 from terradrift.estimate import estimate
 from terradrift.grid import Grid
 from terradrift.kernels.score_block import Recipe
 from terradrift.kernels.strata import Strata
-from terradrift.memory import MIB, TASK_MEMORY_VARIABLE, overviews_memory, score_memory
+from terradrift.memory import MIB, TASK_MEMORY_VARIABLE, overviews_memory, polygonize_memory, score_memory
 from terradrift.overviews import passes
 from terradrift.params import params_from
 from terradrift.planning import plan_run
 from terradrift.run import open_run
 from terradrift.score_store import raster_store, score_arrays
 from terradrift.score_tile import ScoreRasters
+from terradrift.zarr_chunks import shard_name
 
 LEAST_SHARE = 0.35
 """A plan that says three times what is needed refuses what would do."""
@@ -200,12 +204,10 @@ def pyramid_peak_and_projected(tmp_path: Path, tile_size: int, n_years: int, n_a
         shape = (*layout.shape[:-2], tile_size, tile_size)
         values = rng.normal(size=shape).astype(np.float32) if layout.dtype.kind == "f" else rng.integers(0, 99, shape, np.uint8)
         raster.write_tile(tile, {array.name: values.astype(layout.dtype)})
-        first = tmp_path / "scores.zarr" / layout.key((0,) * len(layout.shape))
-        for row, col in np.ndindex(size // tile_size, size // tile_size):
-            if (row, col) != (0, 0):
-                place = first.parents[1] / str(row) / str(col)
-                place.parent.mkdir(exist_ok=True)
-                os.link(first, place)
+        first = raster.store.get(layout.key((0,) * len(layout.shape))) or b""
+        for place in np.ndindex(size // tile_size, size // tile_size):
+            key = layout.key((*(0,) * (len(layout.shape) - 2), *place))
+            raster.store.put(key, first[: -layout.tail_bytes] + shard_name(key) + first[-layout.index_bytes :])
     task = (raster, arrays, next(iter(passes(raster))))
     return peak_of(OVERVIEWS, task, tmp_path), overviews_memory(recipe, raster.window, tile_size)
 
@@ -220,6 +222,68 @@ def test_a_task_of_overviews_stays_within_what_the_plan_says(tmp_path: Path, nam
     assert LEAST_SHARE * projected <= peak <= projected, f"{peak >> 20} of {projected >> 20} MiB"
 
 
+# --- polygons -----------------------------------------------------------------------------------------------------------
+
+MAPPED = {
+    "clumps, a tenth of the pixels": (1024, 0.1, 3, 8, "pixel"),
+    "noise, a third of the pixels": (1024, 0.3, 0, 8, "pixel"),
+    "noise along its contour": (1024, 0.3, 0, 8, "contour"),
+    "noise, every pixel kept": (1024, 0.5, 0, 1, "pixel"),
+    "a large tile": (2048, 0.3, 0, 8, "pixel"),
+    "a small tile": (256, 0.3, 0, 8, "pixel"),
+    "a checkerboard": (1024, None, 0, 1, "pixel"),
+}
+"""Pixels a side of a tile, share of the pixels that are mapped, pixels that are alike, min_pixels, outline."""
+
+CUT = """
+from terradrift.aoi import Zones
+from terradrift.cut_tile import cut_tile
+tile, rule, zones, ledger, drawing = task
+cut_tile(tile, rule, rule.identity, Zones.from_bytes(zones), ledger, drawing)
+"""
+
+
+def surface(size: int, share: float | None, blur: int) -> np.ndarray:
+    """Scores between 0 and 1 of which `share` is above one half."""
+    if share is None:
+        return (np.indices((size, size)).sum(0) % 2).astype(np.float32)
+    noise = np.random.default_rng(4).random((size, size), np.float32)
+    for axis in (0, 1) * blur:
+        noise = noise + np.roll(noise, 1, axis) + np.roll(noise, -1, axis)
+    return (np.argsort(np.argsort(noise, axis=None)).reshape(size, size) / size**2 + share - 0.5).astype(np.float32)
+
+
+@pytest.mark.slow
+@pytest.mark.row("R9")
+@pytest.mark.parametrize(
+    "name", [name if n == 0 else pytest.param(name, marks=pytest.mark.whole) for n, name in enumerate(MAPPED)]
+)
+def test_a_task_of_polygons_stays_within_what_the_plan_says(tmp_path: Path, name: str) -> None:
+    size, share, blur, min_pixels, outline = MAPPED[name]
+    mosaic = write_mosaic(tmp_path / "mosaic.zarr", np.zeros((2, 4, 32, 32), np.int8), shard=None)
+    file = mosaic / "embeddings" / "zarr.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "shape": [2, 4, size, size]}))
+    settings = {
+        "mosaic": str(mosaic),
+        "output": str(tmp_path / "out"),
+        "tile_size": size,
+        "scores": {"annual": []},
+        "change": {"detector": "bitemporal", "threshold": {"score": 0.5}},
+        "polygons": {"min_pixels": min_pixels, "outline": outline},
+    }
+    plan = plan_run(params_from(settings))
+    run = open_run(plan)
+    scores = surface(size, share, blur)
+    year, kind = np.full((size, size), 2020, np.int16), np.ones((size, size), np.uint8)
+    tile = run.scores.tile(0, 0)
+    run.scores.write_tile(tile, {"change_score": scores, "change_effect": scores, "change_year": year, "change_kind": kind})
+    rule = DecisionRule(run.scores, run.decision, plan.years, Candidates(None, None), 0.5, None, None, None, plan.params.polygons)
+    drawing = Drawing(size, 1 << 16, 512, 1.0, contour=0.5 if outline == "contour" else None)
+    task = (tile, rule, plan.zones.to_bytes(), run.folder.records, drawing)
+    peak, projected = peak_of(CUT, task, tmp_path), polygonize_memory(size, min_pixels)
+    assert LEAST_SHARE * projected <= peak <= projected, f"{peak >> 20} of {projected >> 20} MiB"
+
+
 def test_the_plan_names_the_stage_that_needs_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Overviews do not shrink with the tile."""
     mosaic = write_mosaic(tmp_path / "mosaic.zarr", np.zeros((9, 64, 32, 32), np.int8), shard=None)
@@ -231,7 +295,7 @@ def test_the_plan_names_the_stage_that_needs_most(tmp_path: Path, monkeypatch: p
     assert [found[size].task_memory_stage for size in plans] == ["build_overviews", "score_tiles"]
     for size, plan in plans.items():
         scores, overviews = score_memory(plan.mosaic, plan.recipe, size), overviews_memory(plan.recipe, plan.window, size)
-        assert found[size].task_memory_bytes == max(scores, overviews)
+        assert found[size].task_memory_bytes == max(scores, overviews, polygonize_memory(size, 8))
     monkeypatch.setenv(TASK_MEMORY_VARIABLE, str(found[32].task_memory_bytes // MIB - 1))
     with pytest.raises(InputError, match=r"MiB a task of build_overviews; .*no smaller tile of this mosaic fits"):
         plan_run(params_from({**settings, "tile_size": 32}))

@@ -51,7 +51,7 @@ def estimate(plan: Plan) -> Estimate:
         objects = int((spread_y * spread_x).sum()) * depth_shards
     raw = chunks * layout.chunk_bytes
     pixels = int(plan.tile_pixels.sum())
-    memory = task_memory(plan.mosaic, recipe, plan.tile_size, plan.window)
+    memory = task_memory(plan.mosaic, recipe, plan.tile_size, plan.window, plan.params.polygons.min_pixels)
     return Estimate(
         input_objects=objects,
         input_requests=chunks + indexes,

@@ -27,6 +27,10 @@ RESERVED_MIB = 420
 """A worker with its imports that compiles the kernels: 255 MiB, 65 more with what it runs, 80 more for compiling."""
 
 
+LABELLED_BYTES, POLYGON_BYTES = 130, 500
+"""Of a pixel that may be mapped, and of a polygon's share in each of its pixels: measured on noise and on a checkerboard."""
+
+
 @dataclass(frozen=True)
 class TaskMemory:
     """What the tasks of the stage that needs most may take."""
@@ -35,12 +39,23 @@ class TaskMemory:
     bytes: int
 
 
-def task_memory(mosaic: Mosaic, recipe: Recipe, tile_size: int, window: Window) -> TaskMemory:
+def task_memory(mosaic: Mosaic, recipe: Recipe, tile_size: int, window: Window, min_pixels: int) -> TaskMemory:
     """Projected peak of one task of the stage that needs most, in bytes; `window` is the raster."""
-    scores, overviews = score_memory(mosaic, recipe, tile_size), overviews_memory(recipe, window, tile_size)
-    stages = {"score_tiles": scores, "build_overviews": overviews}
+    stages = {
+        "score_tiles": score_memory(mosaic, recipe, tile_size),
+        "polygonize_changes": polygonize_memory(tile_size, min_pixels),
+        "build_overviews": overviews_memory(recipe, window, tile_size),
+    }
     stage = max(stages, key=stages.__getitem__)
     return TaskMemory(stage, stages[stage])
+
+
+def polygonize_memory(tile_size: int, min_pixels: int) -> int:
+    """Projected peak of one task of polygonize_changes in bytes.
+
+    A worker, the scores and the decision of a tile with what labels and outlines need, and as many polygons as there can be.
+    """
+    return RESERVED_MIB * MIB + tile_size * tile_size * (LABELLED_BYTES + POLYGON_BYTES // min_pixels)
 
 
 def overviews_memory(recipe: Recipe, window: Window, tile_size: int) -> int:

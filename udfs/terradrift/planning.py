@@ -224,7 +224,7 @@ def _recipe(params: Params, years: tuple[int, ...], lattice: int) -> tuple[Recip
 
 def _check_memory(plan: Plan) -> None:
     def needed(tile_size: int) -> TaskMemory:
-        return task_memory(plan.mosaic, plan.recipe, tile_size, plan.window)
+        return task_memory(plan.mosaic, plan.recipe, tile_size, plan.window, plan.params.polygons.min_pixels)
 
     most, allowed = needed(plan.tile_size), allowed_task_memory()
     if most.bytes <= allowed:
