@@ -94,9 +94,13 @@ def _layout(path: str, document: dict[str, Any], where: str, dtypes: tuple[str, 
         big_endian=codecs[0].get("configuration", {}).get("endian", "little") == "big" and dtype.itemsize > 1,
         separator=separator,
         prefix="c" if encoding["name"] == "default" else "",
-        named=sharded and NAMED.items() <= dict(document.get("attributes") or {}).items(),
+        named=sharded and _says(document.get("attributes"), NAMED),
         **extra,
     )
+
+
+def _says(attributes: Any, expected: dict[str, str]) -> bool:
+    return isinstance(attributes, dict) and all(attributes.get(name) == value for name, value in expected.items())
 
 
 def _sizes(value: Any, name: str, where: str) -> tuple[int, ...]:
