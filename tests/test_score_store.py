@@ -15,6 +15,9 @@ from terradrift.errors import DamagedError, StoreError
 from terradrift.grid import Grid, Window
 from terradrift.kernels.score_block import Recipe
 from terradrift.score_store import CHANGED, RasterStore, raster_store, score_arrays
+from terradrift.store import open_store
+from terradrift.zarr_layout import parse_layout
+from terradrift.zarr_planes import PlaneReader
 
 STEP = 8.983111749910169e-05
 GRID = Grid("EPSG:4326", (STEP, 0.0, -105.4, 0.0, -STEP, 40.1), 1800, 1700)
@@ -119,6 +122,17 @@ def test_a_shard_in_the_place_of_another_is_no_values(tmp_path: Path) -> None:
         if raster.store.get(key) is not None:
             with pytest.raises(DamagedError, match="written elsewhere; expected that of this place; run with --fresh"):
                 raster.read_tile(tile, "change_score")
+
+
+def test_a_copy_that_others_made_is_read_as_any_store(tmp_path: Path) -> None:
+    """It keeps the attribute; its shards have no names."""
+    expected = fill(store(tmp_path))["change_score"]
+    xr.open_zarr(tmp_path / "scores.zarr/0")[["change_score"]].load().to_zarr(tmp_path / "copy.zarr", zarr_format=3)
+    metadata = (tmp_path / "copy.zarr/change_score/zarr.json").read_bytes()
+    assert b'"shard_name"' in metadata
+    layout, _ = parse_layout("change_score", metadata, "copy")
+    values = PlaneReader(open_store(str(tmp_path / "copy.zarr")), layout).read((), Window(0, 0, *expected.shape))
+    assert np.array_equal(values, expected, equal_nan=True)
 
 
 def test_an_empty_tile_leaves_no_object(tmp_path: Path) -> None:

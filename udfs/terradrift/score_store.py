@@ -27,7 +27,7 @@ from terradrift.sealed import ABSENT as ABSENT_OBJECT
 from terradrift.sealed import Written, written
 from terradrift.store import Store, open_store
 from terradrift.zarr_chunks import ABSENT, ArrayLayout
-from terradrift.zarr_layout import parse_layout
+from terradrift.zarr_layout import own_layout
 
 
 def score_arrays(recipe: Recipe, overview: str = "mean") -> tuple[RasterArray, ...]:
@@ -223,4 +223,4 @@ def _layout(url: str, path: str) -> ArrayLayout:
     data = open_store(url).get(f"{path}/zarr.json")
     if data is None:
         raise StoreError(f"{url}: found no {path}/zarr.json; expected a raster store; was the output removed?")
-    return parse_layout(path, data, f"{url}/{path}")[0]
+    return own_layout(path, data, f"{url}/{path}")

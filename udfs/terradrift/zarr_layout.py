@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,16 @@ def parse_layout(
         return _layout(path, document, where, dtypes), document
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as cause:
         raise InputError(f"{where}: found metadata without a valid {cause}; expected a Zarr v3 array") from cause
+
+
+def own_layout(path: str, metadata: bytes, where: str) -> ArrayLayout:
+    """Layout of an array of a raster of ours, whose shards name their place.
+
+    Of other stores the attribute is not believed: a copy made by other libraries keeps it and writes shards of its own.
+    """
+    layout, document = parse_layout(path, metadata, where)
+    attributes = document.get("attributes")
+    return replace(layout, named=isinstance(attributes, dict) and NAMED.items() <= attributes.items())
 
 
 def parse_json(data: bytes, where: str) -> dict[str, Any]:
@@ -94,13 +105,8 @@ def _layout(path: str, document: dict[str, Any], where: str, dtypes: tuple[str, 
         big_endian=codecs[0].get("configuration", {}).get("endian", "little") == "big" and dtype.itemsize > 1,
         separator=separator,
         prefix="c" if encoding["name"] == "default" else "",
-        named=sharded and _says(document.get("attributes"), NAMED),
         **extra,
     )
-
-
-def _says(attributes: Any, expected: dict[str, str]) -> bool:
-    return isinstance(attributes, dict) and all(attributes.get(name) == value for name, value in expected.items())
 
 
 def _sizes(value: Any, name: str, where: str) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from terradrift.errors import InputError, SetupError
 from terradrift.serve.site import Site
 from terradrift.store import Store, open_store
 from terradrift.zarr_chunks import ABSENT, encode_index, shard_name
-from terradrift.zarr_layout import parse_layout
+from terradrift.zarr_layout import own_layout
 
 SETTINGS = "viewer.json"
 
@@ -68,7 +68,7 @@ def _empty_shards(folder: Path) -> Iterator[tuple[str, bytes]]:
         data, array = path.read_bytes(), path.parent.relative_to(folder).as_posix()
         if json.loads(data)["codecs"][0]["name"] != "sharding_indexed":
             continue
-        layout = parse_layout(array, data, str(path))[0]
+        layout = own_layout(array, data, str(path))
         empty = encode_index(np.full((math.prod(layout.chunks_per_shard), 2), ABSENT, np.uint64))
         for at in np.ndindex(*(math.ceil(n / side) for n, side in zip(layout.shape, layout.shard, strict=True))):
             if not (folder / layout.key(at)).exists():
